@@ -3,7 +3,9 @@
 
 use carillon_domain::{
     Channel, DeliveryId, Timestamp,
-    decide::{Decision, Decisions, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude},
+    decide::{
+        Decision, Decisions, Downgrades, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude,
+    },
     waiting::{WaitingContent, WaitingPart},
 };
 use carillon_runtime::Fair;
@@ -32,19 +34,24 @@ enum Drafts<'e> {
     Whole(Vec<Draft>),
     /// Deliveries of it have waited; the others were decided before.
     Parts {
-        drafts: Vec<(Draft, &'e WaitingPart)>,
+        /// A draft without a part is of a channel to which a message is downgraded.
+        drafts: Vec<(Draft, Option<&'e WaitingPart>)>,
         /// Deliveries that are not the event's any more.
         lost: Vec<&'e WaitingPart>,
     },
 }
 
 impl Drafts<'_> {
-    fn checks(&self) -> Vec<LimitCheck> {
-        let of = |draft: &Draft| draft.checks().to_vec();
+    fn all(&self) -> Vec<&Draft> {
         match self {
-            Self::Whole(drafts) => drafts.iter().flat_map(of).collect(),
-            Self::Parts { drafts, .. } => drafts.iter().flat_map(|(draft, _)| of(draft)).collect(),
+            Self::Whole(drafts) => drafts.iter().collect(),
+            Self::Parts { drafts, .. } => drafts.iter().map(|(draft, _)| draft).collect(),
         }
+    }
+
+    fn checks(&self) -> impl Iterator<Item = LimitCheck> {
+        let drafts = self.all().into_iter();
+        drafts.flat_map(|draft| draft.checks().iter().cloned())
     }
 
     fn conclude(self, verdicts: &mut impl Iterator<Item = LimitVerdict>) -> Decided {
@@ -71,7 +78,9 @@ impl Drafts<'_> {
         for (draft, part) in drafts {
             let one = conclude(vec![draft], verdicts);
             decided.is_unlimited |= one.is_unlimited;
-            decided.unsent.extend(left_over(part, &one.decisions));
+            decided
+                .unsent
+                .extend(part.and_then(|part| left_over(part, &one.decisions)));
             decided.concluded.extend(one.decisions);
         }
         decided
@@ -95,21 +104,37 @@ pub(crate) async fn decide(
     let mut fair = Fair::default();
     let mut drafts: Vec<Drafts<'_>> = Vec::with_capacity(events.len());
     for event in events {
-        drafts.push(draft(deps, event, &facts, now));
+        drafts.push(draft(deps, event, &facts, &Downgrades::default(), now));
         fair.step().await;
     }
-    let checks: Vec<LimitCheck> = drafts.iter().flat_map(Drafts::checks).collect();
-    let mut verdicts = limits.take(&checks, now).await.into_iter();
-    Ok(drafts
-        .into_iter()
-        .map(|drafts| drafts.conclude(&mut verdicts))
-        .collect())
+    let (mut checks, mut ends) = (Vec::new(), Vec::with_capacity(events.len()));
+    for drafts in &drafts {
+        checks.extend(drafts.checks());
+        ends.push(checks.len());
+    }
+    let taken = limits.take(&checks, now).await;
+    let mut start = 0;
+    let mut decided = Vec::with_capacity(events.len());
+    for ((event, mut drafts), end) in events.iter().zip(drafts).zip(ends) {
+        let mut verdicts: Vec<LimitVerdict> = taken[start..end].to_vec();
+        start = end;
+        let mut downgrades = Downgrades::default();
+        // The rules are applied again with each message that is over a limit, so that the next channel has its turn.
+        while !verdicts.is_empty() && downgrades.add(drafts.all().into_iter(), &verdicts) {
+            drafts = draft(deps, event, &facts, &downgrades, now);
+            let checks: Vec<LimitCheck> = drafts.checks().collect();
+            verdicts = limits.take(&checks, now).await;
+        }
+        decided.push(drafts.conclude(&mut verdicts.into_iter()));
+    }
+    Ok(decided)
 }
 
 fn draft<'e>(
     deps: &RouterDeps,
     inbound: &'e IncomingEvent<'_>,
     facts: &RecipientFacts,
+    downgrades: &Downgrades,
     now: Timestamp,
 ) -> Drafts<'e> {
     let Some(catalog_type) = inbound.catalog.lookup(&inbound.type_name) else {
@@ -127,6 +152,10 @@ fn draft<'e>(
             Some(_) => Entry::Suppression,
             None => Entry::Start,
         },
+        release: parts_of(inbound)
+            .and(inbound.released.as_ref())
+            .map(|released| released.release.id),
+        downgrades,
         accepted_at: inbound.accepted_at,
         now,
     };

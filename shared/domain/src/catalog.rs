@@ -1,5 +1,6 @@
 //! The catalog of a tenant: event types and categories (`catalog.yaml`).
 
+mod categories;
 mod warnings;
 
 use std::{
@@ -14,15 +15,11 @@ use crate::{
     channel::{Channel, Priority},
     duration_text,
     field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
-    locale,
     mask::place,
     quiet_hours::{self, QuietHours},
     recipient::validate_timezone,
     schema,
 };
-
-/// The longest title of a category, in characters.
-const MAX_TITLE: usize = 60;
 
 /// The longest text of `match`, in bytes.
 const MAX_MATCH: usize = 1_024;
@@ -166,6 +163,10 @@ pub enum Overflow {
     /// The message is dropped; its decision records that.
     #[default]
     Drop,
+    /// The message waits until the limit has room, and is then decided again.
+    Defer,
+    /// The next channel of the type's order is used.
+    Downgrade,
 }
 
 /// The treatment of a message that may have been sent.
@@ -198,17 +199,7 @@ impl Catalog {
             }
             let at = format!("/categories/{}", escape_token(name));
             validate_name(name, &at, &mut errors);
-            validate_title(&def.title, &at, &mut errors);
-            for (index, limit) in def.limits.iter().enumerate() {
-                if limit.max == 0 || limit.per.is_zero() {
-                    let at = format!("{at}/limits/{index}");
-                    errors.push(FieldError::new(
-                        at,
-                        "range",
-                        "expected max of at least 1 and per longer than 0s",
-                    ));
-                }
-            }
+            categories::validate(self, name, def, &at, &mut errors);
         }
         validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
         quiet_hours::check(&self.quiet_hours, "/quiet_hours", &mut errors);
@@ -302,28 +293,6 @@ impl Catalog {
                     error.to_string(),
                 ));
             }
-        }
-    }
-}
-
-fn validate_title(title: &BTreeMap<String, String>, at: &str, errors: &mut Vec<FieldError>) {
-    for (tag, text) in title {
-        let at = format!("{at}/title/{}", escape_token(tag));
-        if let Err(wrong) = locale::parse(tag) {
-            errors.push(FieldError::new(
-                at,
-                "format",
-                format!("{wrong}, not {}", quoted(tag)),
-            ));
-        } else if text.trim().is_empty()
-            || text.chars().count() > MAX_TITLE
-            || text.chars().any(char::is_control)
-        {
-            let expected = format!(
-                "expected 1 to {MAX_TITLE} characters without control characters, not {}",
-                quoted(text)
-            );
-            errors.push(FieldError::new(at, "format", expected));
         }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) enum ReasonName {
     QuietHours,
     ExpiresInQuietHours,
     OverLimit,
+    Downgraded,
     LimitUnknown,
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use carillon_domain::{
     Channel, Event, TenantId, Timestamp,
     compiled::CompiledCatalog,
-    decide::{Decisions, Draft, Entry, EventFacts, LimitCheck, conclude, take_repeated},
+    decide::{
+        Decisions, Downgrades, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude, take_repeated,
+    },
 };
 
 pub(crate) use self::{document::SimulationDocument, request::SimulationRequest};
@@ -64,23 +66,29 @@ pub(crate) async fn simulate(
         }
     }
     let repeated = take_repeated(&mut event);
-    let drafts = match catalog.lookup(&type_name) {
-        Some(catalog_type) if !event.recipients.is_empty() => EventFacts {
-            tenant,
-            event: &event,
-            repeated: &repeated,
-            catalog_type,
-            users: facts.users(tenant),
-            suppressed_guests: facts.suppressed_guests(tenant),
-            address_key: state.store.address_key(),
-            entry: Entry::Start,
-            accepted_at: at,
-            now: at,
+    let decisions = match catalog.lookup(&type_name) {
+        Some(catalog_type) if !event.recipients.is_empty() => {
+            let drafts = |downgrades: &Downgrades| {
+                EventFacts {
+                    tenant,
+                    event: &event,
+                    repeated: &repeated,
+                    catalog_type,
+                    users: facts.users(tenant),
+                    suppressed_guests: facts.suppressed_guests(tenant),
+                    address_key: state.store.address_key(),
+                    entry: Entry::Start,
+                    release: None,
+                    downgrades,
+                    accepted_at: at,
+                    now: at,
+                }
+                .drafts()
+            };
+            decide(state, drafts, at).await
         }
-        .drafts(),
-        _ => Vec::new(),
+        _ => Decisions::default(),
     };
-    let decisions = decide(state, drafts, at).await;
     let masks = [present.as_ref(), Some(&catalog)];
     let masks = masks
         .into_iter()
@@ -102,15 +110,29 @@ pub(crate) async fn simulate(
     ))
 }
 
-/// Applies the limits' verdicts. They are looked at, and nothing is counted.
-async fn decide(state: &GatewayState, drafts: Vec<Draft>, at: Timestamp) -> Decisions {
+/// Applies the limits' verdicts. They are looked at, and nothing is counted. The drafts are made again with each message that
+/// is over a limit, as the router does.
+async fn decide(
+    state: &GatewayState,
+    drafts_with: impl Fn(&Downgrades) -> Vec<Draft>,
+    at: Timestamp,
+) -> Decisions {
+    let mut downgrades = Downgrades::default();
+    loop {
+        let drafts = drafts_with(&downgrades);
+        let verdicts = look(state, &drafts, at).await;
+        if !downgrades.add(drafts.iter(), &verdicts) {
+            return conclude(drafts, &mut verdicts.into_iter()).decisions;
+        }
+    }
+}
+
+async fn look(state: &GatewayState, drafts: &[Draft], at: Timestamp) -> Vec<LimitVerdict> {
     let checks: Vec<LimitCheck> = drafts.iter().flat_map(|draft| draft.checks().to_vec()).collect();
-    let verdicts = if checks.is_empty() {
-        Vec::new()
-    } else {
-        state.quotas.look(&checks, at).await
-    };
-    conclude(drafts, &mut verdicts.into_iter()).decisions
+    if checks.is_empty() {
+        return Vec::new();
+    }
+    state.quotas.look(&checks, at).await
 }
 
 /// Whether an event of this source and id was accepted before: a post of it would be a repeat.

@@ -199,6 +199,7 @@ async fn limits_are_looked_at_and_not_taken() {
         }
         let taken = LimitCheck {
             id: Uuid::now_v7(),
+            message: Uuid::now_v7(),
             key: "default|u-42|transactional|email|0".to_owned(),
             limit: LimitDef {
                 channel: Channel::Email,

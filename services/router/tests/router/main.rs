@@ -10,6 +10,7 @@ mod deliveries;
 mod fan_out;
 mod hostile;
 mod limits;
+mod overflow;
 mod panics;
 mod preferences;
 mod producers;

@@ -44,6 +44,11 @@ fn waiting(routed: &Routed) -> Waiting {
 
 /// Stores what waits, as a scheduler does, and releases it: the record that a scheduler publishes.
 async fn release(setting: &Setting, out: &OutRecord) -> Record {
+    release_after(setting, out, Duration::from_hours(2)).await
+}
+
+/// As [`release`], after another wait.
+pub(crate) async fn release_after(setting: &Setting, out: &OutRecord, wait: Duration) -> Record {
     let waiting = Waiting::parse(out.headers.get(headers::WAITS).unwrap()).unwrap();
     let release = waiting.release.clone();
     let record = OutboxRecord {
@@ -54,7 +59,7 @@ async fn release(setting: &Setting, out: &OutRecord) -> Record {
     };
     let store = setting.env.store.waiting();
     store.add(&[NewWaiting { waiting, record }]).await.unwrap();
-    setting.clock.advance(Duration::from_hours(2));
+    setting.clock.advance(wait);
     assert_eq!(store.release().await.unwrap().due.len(), 1);
     let mut headers = Headers::default();
     for (name, value) in out.headers.iter().filter(|(name, _)| *name != headers::WAITS) {

@@ -7,6 +7,10 @@
 //! - `Sale`: marketing (needs an opt-in, limited by e-mail), by push, or else by e-mail.
 //! - `News`: newsletters (sent until opted out, limited), by e-mail.
 //! - `Code`: security and critical, by text message, or else by e-mail.
+//! - `Reminder`: reminders (limited by e-mail and text message, over which they wait), by e-mail and text message.
+//! - `Offer`: offers (limited by push and e-mail, over which the next channel is used), by push, e-mail, or text message.
+//!
+//! A limit that is used up has room again at 10:30.
 
 use std::collections::HashMap;
 
@@ -21,8 +25,12 @@ const CATALOG: &str = r#"{"types": {
         "OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}},
         "Sale": {"category": "marketing", "channels": {"mode": "fallback", "order": ["push", "email"]}},
         "News": {"category": "newsletters", "channels": {"order": ["email"]}},
-        "Code": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["sms", "email"]}}},
+        "Code": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["sms", "email"]}},
+        "Reminder": {"category": "reminders", "channels": {"order": ["email", "sms"]}},
+        "Offer": {"category": "offers", "channels": {"mode": "fallback", "order": ["push", "email", "sms"]}}},
     "categories": {"transactional": {}, "security": {"limits": [{"channel": "sms", "max": 1, "per": "1h"}]},
+        "reminders": {"overflow": "defer", "limits": [{"channel": "email", "max": 1, "per": "1h"}, {"channel": "sms", "max": 1, "per": "1h"}]},
+        "offers": {"overflow": "downgrade", "limits": [{"channel": "push", "max": 1, "per": "1h"}, {"channel": "email", "max": 1, "per": "1h"}]},
         "newsletters": {"limits": [{"channel": "email", "max": 1, "per": "1h"}, {"channel": "email", "max": 3, "per": "1d"}]},
         "marketing": {"default": "opt_out", "limits": [{"channel": "email", "max": 1, "per": "1h"}]}}}"#;
 
@@ -150,6 +158,29 @@ Code, limit used up                              | sms sent: critical; email not
 News, limit used up, quiet 09:00-12:00           | email waits until 12:00, 24 Nov (UTC): quiet_hours
 News, to guest@example.com, limit used up        | email dropped: over_limit
 News, newsletters email off, limit used up       | email not sent: opted_out_category
+
+# Overflow `defer`: the message waits until the limit has room, unless it would expire by then.
+Reminder                                         | email sent; sms sent
+Reminder, limit used up                          | email waits until 10:30, 24 Nov (UTC): over_limit; sms waits until 10:30, 24 Nov (UTC): over_limit
+Reminder, sms limit used up                      | email sent; sms waits until 10:30, 24 Nov (UTC): over_limit
+Reminder, sms limit used up, zone Asia/Tokyo     | email sent; sms waits until 19:30, 24 Nov (Asia/Tokyo): over_limit
+Reminder, sms limit used up, expires 10:30       | email sent; sms dropped: over_limit
+Reminder, sms limit used up, expires 10:31       | email sent; sms waits until 10:30, 24 Nov (UTC): over_limit
+Reminder, sms limit used up, waited              | email sent; sms waits until 10:30, 24 Nov (UTC): over_limit
+Reminder, sms limit used up, quiet 09:00-12:00   | email waits until 12:00, 24 Nov (UTC): quiet_hours; sms waits until 12:00, 24 Nov (UTC): quiet_hours
+Reminder, limit unknown                          | email sent: limit_unknown; sms sent: limit_unknown
+
+# Overflow `downgrade`: the next channel of the type is in turn, by the same rules and with its own limits.
+Offer                                            | push sent; email not sent: fallback_not_needed; sms not sent: fallback_not_needed
+Offer, push limit used up                        | push dropped: over_limit; email sent: downgraded; sms not sent: fallback_not_needed
+Offer, push limit used up, email limit used up   | push dropped: over_limit; email dropped: over_limit; sms sent: downgraded
+Offer, push limit used up, email limit used up, no sms | push dropped: over_limit; email dropped: over_limit; sms not sent: no_address
+Offer, push limit used up, Offer email off       | push dropped: over_limit; email not sent: opted_out_type; sms sent: downgraded
+Offer, push limit used up, two devices           | push dropped: over_limit; email sent: downgraded; sms not sent: fallback_not_needed
+Offer, push limit used up, asks for push         | push dropped: over_limit; email not sent: channel_not_requested; sms not sent: channel_not_requested
+Offer, no push, email limit used up              | push not sent: no_address; email dropped: over_limit; sms sent: downgraded
+Offer, limit unknown                             | push sent: limit_unknown; email not sent: fallback_not_needed; sms not sent: fallback_not_needed
+Offer, to ada@example.com, to ada, push limit used up | push not sent: no_address; email not sent: repeated_address; sms not sent: fallback_not_needed; push dropped: over_limit; email sent: downgraded; sms not sent: fallback_not_needed
 ";
 
 /// The conditions of a row.
@@ -164,7 +195,14 @@ struct Given {
     recipients: Vec<String>,
     now: Timestamp,
     verdict: LimitVerdict,
+    /// The channels whose limits alone are used up.
+    used_up: Vec<Channel>,
     entry: Entry,
+}
+
+/// The verdict of a limit that is used up.
+fn exceeded() -> LimitVerdict {
+    LimitVerdict::Exceeded(today("10:30"))
 }
 
 fn today(time: &str) -> Timestamp {
@@ -201,6 +239,7 @@ impl Given {
             recipients: Vec::new(),
             now: today("10:00"),
             verdict: LimitVerdict::Allowed,
+            used_up: Vec::new(),
             entry: Entry::Start,
         };
         for condition in words {
@@ -248,9 +287,11 @@ impl Given {
         } else if condition == "waited" {
             self.entry = Entry::Suppression;
         } else if condition == "limit used up" {
-            self.verdict = LimitVerdict::Exceeded;
+            self.verdict = exceeded();
         } else if condition == "limit unknown" {
             self.verdict = LimitVerdict::Unavailable;
+        } else if let Some(channel) = condition.strip_suffix(" limit used up") {
+            self.used_up.push(channel.parse().unwrap());
         } else if let Some((what, reason)) = condition.split_once(" suppressed by ") {
             self.suppressed.insert(what.to_owned(), reason.parse().unwrap());
         } else {
@@ -320,20 +361,40 @@ impl Given {
         let guests =
             guests.map(|(address, reason)| (key.hash(Channel::Email, address), suppression(*reason)));
         let repeated = take_repeated(&mut event);
-        let facts = EventFacts {
-            tenant: &TenantId::default(),
-            event: &event,
-            repeated: &repeated,
-            catalog_type: catalog.lookup(&event.event_type).unwrap(),
-            users: &[("ada".into(), self.ada())].into(),
-            suppressed_guests: &guests.collect(),
-            address_key: &key,
-            entry: self.entry,
-            accepted_at: self.now,
-            now: self.now,
-        };
-        let concluded = conclude(facts.drafts(), &mut std::iter::repeat(self.verdict));
-        concluded.decisions.decisions
+        let (tenant, users) = (TenantId::default(), [("ada".into(), self.ada())].into());
+        let suppressed_guests = guests.collect();
+        let mut downgrades = Downgrades::default();
+        loop {
+            let facts = EventFacts {
+                tenant: &tenant,
+                event: &event,
+                repeated: &repeated,
+                catalog_type: catalog.lookup(&event.event_type).unwrap(),
+                users: &users,
+                suppressed_guests: &suppressed_guests,
+                address_key: &key,
+                entry: self.entry,
+                release: None,
+                downgrades: &downgrades,
+                accepted_at: self.now,
+                now: self.now,
+            };
+            let drafts = facts.drafts();
+            let checks = drafts.iter().flat_map(Draft::checks);
+            let verdicts: Vec<LimitVerdict> = checks.map(|check| self.verdict_on(check)).collect();
+            if !downgrades.add(drafts.iter(), &verdicts) {
+                let concluded = conclude(drafts, &mut verdicts.into_iter());
+                return concluded.decisions.decisions;
+            }
+        }
+    }
+
+    fn verdict_on(&self, check: &LimitCheck) -> LimitVerdict {
+        if self.used_up.contains(&check.limit.channel) {
+            exceeded()
+        } else {
+            self.verdict
+        }
     }
 }
 
@@ -354,7 +415,7 @@ fn told(decision: &Decision) -> String {
         (Outcome::Drop, _) => format!("{channel} dropped: {reason}"),
         (Outcome::Defer, _) => {
             let sentence = decision.sentence.strip_prefix("Held back until ").unwrap();
-            let until = sentence.strip_suffix(": quiet hours.").unwrap();
+            let (until, _) = sentence.split_once(": ").unwrap();
             format!("{channel} waits until {until}: {reason}")
         }
         (other, _) => panic!("no rule has the outcome {other}"),

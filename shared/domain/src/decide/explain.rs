@@ -59,6 +59,8 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::QuietHours => "Held back: quiet hours.".to_owned(),
         Reason::ExpiresInQuietHours => "Dropped: the event expires during quiet hours.".to_owned(),
         Reason::OverLimit => over_limit_of(category, channel),
+        // This has an earlier channel, which the sentence names.
+        Reason::Downgraded => downgraded(None, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
     }
 }
@@ -95,13 +97,52 @@ pub(super) fn over_limit(decision: &Decision) -> String {
     over_limit_of(&decision.category, decision.channel)
 }
 
+/// The sentence of a message that waits until a limit has room.
+pub(super) fn waits_for_limit(decision: &Decision, wait: &Wait) -> String {
+    format!(
+        "Held back until {}: {}.",
+        until_text(wait.until, wait.zone),
+        used_up(&decision.category, decision.channel)
+    )
+}
+
+/// The sentence of a message that would expire before a limit has room.
+pub(super) fn expires_over_limit(decision: &Decision, wait: &Wait) -> String {
+    format!(
+        "Dropped: {}, and the event expires before it has room again at {}.",
+        used_up(&decision.category, decision.channel),
+        until_text(wait.until, wait.zone)
+    )
+}
+
+/// The sentence of a message over a limit whose turn passes to the next channel.
+pub(super) fn passed_on(decision: &Decision, next: Option<Channel>) -> String {
+    let used_up = used_up(&decision.category, decision.channel);
+    match next {
+        Some(next) => format!("Not sent by {}: {used_up}, so {next} is used instead.", decision.channel),
+        None => format!("Dropped: {used_up}, and no later channel of the type can be used."),
+    }
+}
+
+/// The sentence of a message that is sent on this channel because the limit of an earlier one is used up.
+pub(super) fn downgraded(from: Option<Channel>, channel: Channel) -> String {
+    match from {
+        Some(from) => format!("To be sent by {channel}: the limit of the category on {from} is used up."),
+        None => format!("To be sent by {channel}: the limit of the category on an earlier channel is used up."),
+    }
+}
+
 /// The sentence of a decision whose limits could not be counted.
 pub(super) fn limit_unknown(decision: &Decision) -> String {
     limit_unknown_of(decision.channel)
 }
 
 fn over_limit_of(category: &str, channel: Channel) -> String {
-    format!("Dropped: the limit of the category {category} on {channel} is used up for this recipient.")
+    format!("Dropped: {}.", used_up(category, channel))
+}
+
+fn used_up(category: &str, channel: Channel) -> String {
+    format!("the limit of the category {category} on {channel} is used up for this recipient")
 }
 
 fn limit_unknown_of(channel: Channel) -> String {

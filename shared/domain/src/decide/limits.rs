@@ -2,17 +2,32 @@
 //! messages are counted elsewhere.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
-    Decision, Decisions, DeferredDelivery, Draft, Facts, LimitCheck, LimitVerdict, Outcome, Reason, explain,
+    Decision, Decisions, DeferredDelivery, Draft, DraftOverflow, Facts, LimitCheck, LimitVerdict, Outcome,
+    Reason,
+    explain::{self, Wait},
 };
-use crate::{channel::Channel, delivery::Delivery};
+use crate::{catalog::Overflow, channel::Channel, clock::Timestamp, delivery::Delivery, duration_text};
 
 #[derive(Serialize)]
 struct Limited {
     channel: Channel,
     max: u32,
     per: String,
+    /// The time at which the limit has room again, if the message waits for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+/// What the limits say about a message.
+#[derive(Debug, Clone, Copy, Default)]
+struct Verdict {
+    /// The time at which all limits have room, if one of them has none now.
+    room_at: Option<Timestamp>,
+    /// Whether one of them could not be counted.
+    is_unknown: bool,
 }
 
 /// The limits that count a message, with the keys under which it is counted.
@@ -27,10 +42,15 @@ pub(super) fn checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> V
         .limits
         .iter()
         .filter(|limit| limit.channel == channel);
+    let message = match facts.release {
+        Some(release) => Uuid::new_v5(&first.delivery_id.0, release.as_bytes()),
+        None => first.delivery_id.0,
+    };
     limits
         .enumerate()
         .map(|(index, limit)| LimitCheck {
-            id: uuid::Uuid::new_v5(&first.delivery_id.0, &index.to_be_bytes()),
+            id: Uuid::new_v5(&message, &index.to_be_bytes()),
+            message,
             key: format!("{}|{counted}|{category}|{channel}|{index}", facts.tenant),
             limit: limit.clone(),
         })
@@ -38,46 +58,23 @@ pub(super) fn checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> V
 }
 
 /// Applies the verdicts of the limits.
-pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
+pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
+    match draft.decision.outcome {
+        Outcome::Send => {}
+        Outcome::Defer => return deferred(&draft.decision, draft.targets),
+        _ => return alone(draft.decision),
+    }
+    let verdict = judge(&mut draft, verdicts);
     let Draft {
         mut decision,
         targets,
-        checks,
+        overflow,
+        ..
     } = draft;
-    match decision.outcome {
-        Outcome::Send => {}
-        Outcome::Defer => return deferred(&decision, targets),
-        _ => return alone(decision),
+    if let Some(room_at) = verdict.room_at {
+        return over(decision, targets, overflow, room_at);
     }
-    let (mut is_over, mut is_unknown) = (false, false);
-    for (check, verdict) in checks.iter().zip(
-        verdicts
-            .iter()
-            .chain(std::iter::repeat(&LimitVerdict::Unavailable)),
-    ) {
-        let result = match verdict {
-            LimitVerdict::Allowed => "pass",
-            LimitVerdict::Exceeded => "stop",
-            // The limits could not be counted for longer than the router waits: one message too many is better than a
-            // lost one.
-            LimitVerdict::Unavailable => "skip",
-        };
-        is_over |= *verdict == LimitVerdict::Exceeded;
-        is_unknown |= *verdict == LimitVerdict::Unavailable;
-        let limit = Limited {
-            channel: check.limit.channel,
-            max: check.limit.max,
-            per: crate::duration_text::format(check.limit.per),
-        };
-        decision.steps.note("limit", result, &limit);
-    }
-    if is_over {
-        decision.outcome = Outcome::Drop;
-        decision.reason = Reason::OverLimit;
-        decision.sentence = explain::over_limit(&decision);
-        return alone(decision);
-    }
-    if is_unknown {
+    if verdict.is_unknown {
         decision.reason = Reason::LimitUnknown;
         decision.sentence = explain::limit_unknown(&decision);
     }
@@ -86,18 +83,74 @@ pub(super) fn conclude(draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
         Vec::with_capacity(targets.len()),
     );
     for (masked, delivery) in targets {
-        decisions.push(Decision {
-            to_masked: masked,
-            delivery_id: Some(delivery.delivery_id),
-            ..decision.clone()
-        });
+        decisions.push(of_target(&decision, masked, &delivery));
         deliveries.push(delivery);
     }
     Decisions {
         decisions,
         deliveries,
-        deferred: Vec::new(),
+        ..Decisions::default()
     }
+}
+
+/// Notes the verdicts in the decision's steps.
+fn judge(draft: &mut Draft, verdicts: &[LimitVerdict]) -> Verdict {
+    let waits = draft.overflow.treatment == Overflow::Defer;
+    let mut all = Verdict::default();
+    // The limits could not be counted for longer than the router waits: one message too many is better than a lost one.
+    let unknown = std::iter::repeat(&LimitVerdict::Unavailable);
+    for (check, verdict) in draft.checks.iter().zip(verdicts.iter().chain(unknown)) {
+        let (result, room_at) = match verdict {
+            LimitVerdict::Allowed => ("pass", None),
+            LimitVerdict::Exceeded(room_at) if waits => ("wait", Some(*room_at)),
+            LimitVerdict::Exceeded(room_at) => ("stop", Some(*room_at)),
+            LimitVerdict::Unavailable => ("skip", None),
+        };
+        all.room_at = all.room_at.max(room_at);
+        all.is_unknown |= *verdict == LimitVerdict::Unavailable;
+        let limit = Limited {
+            channel: check.limit.channel,
+            max: check.limit.max,
+            per: duration_text::format(check.limit.per),
+            until: room_at.filter(|_| waits),
+        };
+        draft.decision.steps.note("limit", result, &limit);
+    }
+    all
+}
+
+/// The decision about a message over a limit.
+fn over(
+    mut decision: Decision,
+    targets: Vec<(Option<String>, Delivery)>,
+    overflow: DraftOverflow,
+    room_at: Timestamp,
+) -> Decisions {
+    let wait = Wait {
+        until: room_at,
+        zone: overflow.zone,
+    };
+    decision.reason = Reason::OverLimit;
+    decision.outcome = Outcome::Drop;
+    match overflow.treatment {
+        Overflow::Drop => decision.sentence = explain::over_limit(&decision),
+        Overflow::Downgrade => decision.sentence = explain::passed_on(&decision, overflow.next),
+        Overflow::Defer if expires_by(&targets, room_at) => {
+            decision.sentence = explain::expires_over_limit(&decision, &wait);
+        }
+        Overflow::Defer => {
+            decision.outcome = Outcome::Defer;
+            decision.until = Some(room_at);
+            decision.sentence = explain::waits_for_limit(&decision, &wait);
+            return deferred(&decision, targets);
+        }
+    }
+    alone(decision)
+}
+
+/// Whether the event expires at a time, or before it.
+fn expires_by(targets: &[(Option<String>, Delivery)], time: Timestamp) -> bool {
+    targets.iter().any(|(_, delivery)| delivery.is_expired(time))
 }
 
 /// A decision without a delivery.
@@ -108,6 +161,15 @@ fn alone(decision: Decision) -> Decisions {
     }
 }
 
+/// The decision about one target.
+fn of_target(decision: &Decision, masked: Option<String>, delivery: &Delivery) -> Decision {
+    Decision {
+        to_masked: masked,
+        delivery_id: Some(delivery.delivery_id),
+        ..decision.clone()
+    }
+}
+
 /// The deliveries of a draft that waits, with a decision for each.
 fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> Decisions {
     let Some(until) = decision.until else {
@@ -115,11 +177,7 @@ fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> De
     };
     let mut all = Decisions::default();
     for (masked, delivery) in targets {
-        all.decisions.push(Decision {
-            to_masked: masked,
-            delivery_id: Some(delivery.delivery_id),
-            ..decision.clone()
-        });
+        all.decisions.push(of_target(decision, masked, &delivery));
         all.deferred.push(DeferredDelivery {
             until,
             reason: decision.reason,

@@ -3,6 +3,7 @@
 //! It has two halves, because limits are counted in a shared store: [`evaluate`] applies all rules up to the limits
 //! and names the limits to check; [`Draft::conclude`] applies their verdicts.
 
+mod downgrade;
 mod explain;
 mod limits;
 mod once;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
+pub use downgrade::Downgrades;
 pub use once::once_per_address;
 pub use rules::{Entry, evaluate, repeated};
 pub use steps::{Step, Steps};
@@ -24,13 +26,13 @@ pub use unusable::unusable;
 pub use whole::{Concluded, EventFacts, conclude, guests_of, take_repeated, users_of};
 
 use crate::{
-    catalog::{CategoryDef, EventTypeDef, LimitDef},
+    catalog::{CategoryDef, EventTypeDef, LimitDef, Overflow},
     channel::{Channel, Priority},
     clock::Timestamp,
     contact::{AddressHash, AddressKey, ContactPoint},
     delivery::Delivery,
     event::Event,
-    ids::{DeliveryId, TenantId, UserId},
+    ids::{DeliveryId, NotificationId, TenantId, UserId},
     preference::Preferences,
     quiet_hours::{QuietHours, Zone},
     recipient::Recipient,
@@ -89,6 +91,11 @@ pub struct Facts<'a> {
     pub quiet_hours: &'a [QuietHours],
     /// The rule with which the evaluation begins.
     pub entry: Entry,
+    /// The release with which the message comes, if it has waited. Each release counts against limits anew, because what
+    /// has waited was not counted.
+    pub release: Option<Uuid>,
+    /// The channels whose limits are used up, so that the next channel is in turn.
+    pub downgraded: Vec<Channel>,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -191,6 +198,8 @@ pub enum Reason {
     ExpiresInQuietHours,
     /// The limit of the category on the channel is used up.
     OverLimit,
+    /// The limit of the category on an earlier channel is used up, so this channel is used instead.
+    Downgraded,
     /// The limits could not be counted within `router.limits_patience`, so the message is sent without them.
     LimitUnknown,
 }
@@ -231,6 +240,9 @@ pub struct Decision {
 pub struct LimitCheck {
     /// An id under which the verdict is remembered, so that a repeated check gives the same verdict and counts once.
     pub id: Uuid,
+    /// An id that the checks of one message share, which follow one another. The message counts against all of its limits,
+    /// or against none if one of them has no room.
+    pub message: Uuid,
     /// The key of the count: `tenant|recipient|category|channel|index`. The recipient is a user's id or a guest's
     /// identity, and the index the limit's position among those of its channel.
     pub key: String,
@@ -243,8 +255,8 @@ pub struct LimitCheck {
 pub enum LimitVerdict {
     /// The limit had room, and the message was counted.
     Allowed,
-    /// The limit had no room.
-    Exceeded,
+    /// The limit had no room; it has room at this time, if no other message takes it.
+    Exceeded(Timestamp),
     /// The limit could not be counted.
     Unavailable,
 }
@@ -255,6 +267,20 @@ pub struct Draft {
     pub(crate) decision: Decision,
     pub(crate) targets: Vec<(Option<String>, Delivery)>,
     pub(crate) checks: Vec<LimitCheck>,
+    /// What becomes of the message if a limit has no room.
+    pub(crate) overflow: DraftOverflow,
+}
+
+/// What becomes of a message over a limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DraftOverflow {
+    pub(crate) treatment: Overflow,
+    /// The timezone in which the end of a wait is told.
+    pub(crate) zone: Zone,
+    /// Whether a limit is known to have no room, so that the next channel is in turn.
+    pub(crate) is_downgraded: bool,
+    /// The channel that is used instead, if there is one.
+    pub(crate) next: Option<Channel>,
 }
 
 /// The result of a draft: a decision for each target, and the deliveries.
@@ -277,6 +303,16 @@ pub struct DeferredDelivery {
     pub reason: Reason,
     /// The delivery as it would be sent now.
     pub delivery: Delivery,
+}
+
+impl DraftOverflow {
+    /// That of a message that is not sent in any case.
+    pub(crate) const NONE: Self = Self {
+        treatment: Overflow::Drop,
+        zone: Zone::UTC,
+        is_downgraded: false,
+        next: None,
+    };
 }
 
 impl Draft {
@@ -306,7 +342,10 @@ impl Reason {
     /// Whether it is a reason for which a message is sent.
     #[must_use]
     pub fn sends(self) -> bool {
-        matches!(self, Self::Allowed | Self::Critical | Self::LimitUnknown)
+        matches!(
+            self,
+            Self::Allowed | Self::Critical | Self::LimitUnknown | Self::Downgraded
+        )
     }
 
     /// The reason of a decision that a suppression has stopped.
@@ -326,6 +365,13 @@ impl Facts<'_> {
     /// order, then those that only the event requests.
     fn channels(&self) -> impl Iterator<Item = Channel> {
         channels(self.definition, &self.event.channels)
+    }
+
+    /// The id of the event for the recipient.
+    fn notification(&self) -> NotificationId {
+        let recipient = self.recipient.identity(self.address_key);
+        let event = self.event;
+        NotificationId::derive(self.tenant, &event.source, &event.id, &recipient)
     }
 
     /// The priority of the event: its own, else its type's, else normal.

@@ -35,7 +35,7 @@ pub fn once_per_address(recipients: &mut [(Facts<'_>, Vec<Draft>)]) {
 
 /// Whether a message is sent, now or after a wait.
 fn is_sent(draft: &Draft) -> bool {
-    matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer)
+    !draft.overflow.is_downgraded && matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer)
 }
 
 /// The address of a draft, in the form in which two spellings are equal. Guests have no devices, so push is

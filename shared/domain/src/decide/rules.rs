@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Contact, Decision, Draft, Facts, Outcome, Reason,
+    Contact, Decision, Draft, DraftOverflow, Facts, Outcome, Reason,
     explain::{self, Wait},
     limits,
     steps::{Input, Notes},
@@ -85,8 +85,7 @@ struct Reach {
 struct Trail<'a> {
     facts: &'a Facts<'a>,
     channel: Channel,
-    /// Whether an earlier channel of a fallback order is used.
-    is_taken: bool,
+    turn: Turn,
     steps: Notes,
     /// The destinations that the rules have left.
     reaches: Vec<Reach>,
@@ -98,6 +97,15 @@ struct Trail<'a> {
     wait: Option<Wait>,
 }
 
+/// The turn of a channel in a fallback order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Turn {
+    /// Whether an earlier channel is used.
+    is_taken: bool,
+    /// The earlier channel whose limit is used up, so that this one is in turn.
+    downgraded_from: Option<Channel>,
+}
+
 #[derive(Serialize)]
 struct Choice {
     level: Level,
@@ -105,11 +113,11 @@ struct Choice {
 }
 
 impl<'a> Trail<'a> {
-    fn begin(facts: &'a Facts<'a>, channel: Channel, is_taken: bool) -> Self {
+    fn begin(facts: &'a Facts<'a>, channel: Channel, turn: Turn) -> Self {
         Self {
             facts,
             channel,
-            is_taken,
+            turn,
             steps: Notes::begin(),
             reaches: Vec::new(),
             reason: Reason::Allowed,
@@ -154,6 +162,7 @@ impl<'a> Trail<'a> {
                 (Reason::QuietHours, _, Some(wait)) => explain::held_back(wait),
                 (Reason::ExpiresInQuietHours, _, Some(wait)) => explain::expires_in_wait(wait),
                 (_, Some(suppression), _) => explain::suppressed(suppression, self.channel),
+                (Reason::Downgraded, ..) => explain::downgraded(self.turn.downgraded_from, self.channel),
                 _ => explain::sentence(reason, self.facts, self.channel),
             },
             steps: self.steps.end(),
@@ -172,6 +181,16 @@ impl<'a> Trail<'a> {
             decision: self.decision(outcome, reason),
             targets: Vec::new(),
             checks: Vec::new(),
+            overflow: DraftOverflow::NONE,
+        }
+    }
+
+    fn overflow(&self) -> DraftOverflow {
+        DraftOverflow {
+            treatment: self.facts.category.overflow,
+            zone: waits::zone(self.facts),
+            is_downgraded: self.facts.downgraded.contains(&self.channel),
+            next: None,
         }
     }
 }
@@ -180,16 +199,43 @@ impl<'a> Trail<'a> {
 /// the catalog's order, and one for each other channel that the event requests.
 #[must_use]
 pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
+    evaluate_channels(facts, facts.channels(), None).0
+}
+
+/// Applies all rules up to the limits to the channels that follow one whose limit is used up; returns their drafts, and the
+/// channel that is used instead.
+pub(super) fn evaluate_after(facts: &Facts<'_>, over: Channel) -> (Vec<Draft>, Option<Channel>) {
+    let later = facts.channels().skip_while(|channel| *channel != over).skip(1);
+    evaluate_channels(facts, later, Some(over))
+}
+
+fn evaluate_channels(
+    facts: &Facts<'_>,
+    channels: impl Iterator<Item = Channel>,
+    mut downgraded_from: Option<Channel>,
+) -> (Vec<Draft>, Option<Channel>) {
     let plan = &facts.definition.channels;
-    let mut drafts = Vec::with_capacity(plan.order.len());
-    let mut taken = false;
-    for channel in facts.channels() {
-        let draft = evaluate_channel(facts, channel, taken && plan.mode == ChannelMode::Fallback);
-        // A message that waits takes its turn in a fallback order: it is sent later.
-        taken |= matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer);
+    let in_turn = plan.mode == ChannelMode::Fallback;
+    let mut drafts: Vec<Draft> = Vec::with_capacity(plan.order.len());
+    let mut used = None;
+    for channel in channels {
+        let turn = Turn {
+            is_taken: in_turn && used.is_some(),
+            downgraded_from: downgraded_from.filter(|_| in_turn),
+        };
+        let draft = evaluate_channel(facts, channel, turn);
+        // A message that waits takes its turn in a fallback order: it is sent later. One over a limit passes its turn on.
+        match draft.decision.outcome {
+            Outcome::Send if draft.overflow.is_downgraded => downgraded_from = Some(channel),
+            Outcome::Send | Outcome::Defer => used = used.or(Some(channel)),
+            _ => {}
+        }
         drafts.push(draft);
     }
-    drafts
+    for draft in drafts.iter_mut().filter(|draft| draft.overflow.is_downgraded) {
+        draft.overflow.next = used;
+    }
+    (drafts, used)
 }
 
 /// The drafts of a repeated recipient of the event, which suppress all messages.
@@ -198,15 +244,15 @@ pub fn repeated(facts: &Facts<'_>) -> Vec<Draft> {
     facts
         .channels()
         .map(|channel| {
-            let mut trail = Trail::begin(facts, channel, false);
+            let mut trail = Trail::begin(facts, channel, Turn::default());
             trail.note("recipient", "stop", &Input("repeated", true));
             trail.stop(Reason::RepeatedRecipient)
         })
         .collect()
 }
 
-fn evaluate_channel(facts: &Facts<'_>, channel: Channel, is_taken: bool) -> Draft {
-    let mut trail = Trail::begin(facts, channel, is_taken);
+fn evaluate_channel(facts: &Facts<'_>, channel: Channel, turn: Turn) -> Draft {
+    let mut trail = Trail::begin(facts, channel, turn);
     for rule in facts.entry.rules() {
         match rule(&mut trail) {
             Ruling::Pass => {}
@@ -259,7 +305,11 @@ fn requested_channels(trail: &mut Trail<'_>) -> Ruling {
 
 /// No earlier channel of a fallback order is used.
 fn fallback(trail: &mut Trail<'_>) -> Ruling {
-    if !trail.is_taken {
+    if !trail.turn.is_taken {
+        if let Some(from) = trail.turn.downgraded_from {
+            trail.note("downgrade", "pass", &Input("from", from));
+            trail.reason = Reason::Downgraded;
+        }
         return Ruling::Pass;
     }
     let order = &trail.facts.definition.channels.order;
@@ -378,10 +428,12 @@ fn send(mut trail: Trail<'_>) -> Draft {
         Some((_, first)) if !facts.definition.critical => limits::checks(facts, channel, first),
         _ => Vec::new(),
     };
+    let overflow = trail.overflow();
     Draft {
         decision: trail.decision(Outcome::Send, reason),
         targets,
         checks,
+        overflow,
     }
 }
 
@@ -395,6 +447,7 @@ fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
         },
         targets,
         checks: Vec::new(),
+        overflow: DraftOverflow::NONE,
     }
 }
 
@@ -402,12 +455,7 @@ fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
 fn targets(trail: &mut Trail<'_>) -> Vec<(Option<String>, Delivery)> {
     let (facts, channel) = (trail.facts, trail.channel);
     let reaches = std::mem::take(&mut trail.reaches);
-    let notification = NotificationId::derive(
-        facts.tenant,
-        &facts.event.source,
-        &facts.event.id,
-        &facts.recipient.identity(facts.address_key),
-    );
+    let notification = facts.notification();
     reaches
         .into_iter()
         .map(|reach| {

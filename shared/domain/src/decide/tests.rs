@@ -85,6 +85,8 @@ impl Setting {
             zone: Zone::UTC,
             quiet_hours: &self.catalog.quiet_hours,
             entry: Entry::Start,
+            release: None,
+            downgraded: Vec::new(),
             accepted_at: now(),
             now: now(),
         })
@@ -171,7 +173,7 @@ fn a_message_over_the_limit_is_dropped_and_says_which_limit() {
     let sale = setting()
         .of_type("Sale")
         .preferring(r#"{"categories":{"marketing":{"email":true,"push":false}}}"#);
-    let decided = sale.decide(LimitVerdict::Exceeded);
+    let decided = sale.decide(LimitVerdict::Exceeded(now()));
     let email = &decided.decisions[1];
     assert_eq!((email.outcome, email.reason), (Outcome::Drop, Reason::OverLimit));
     assert_eq!(email.steps.list().last().unwrap().inputs["per"], "1h");
@@ -195,7 +197,7 @@ fn suppression(reason: SuppressionReason) -> Suppression {
 fn a_critical_type_passes_preferences_and_limits_but_not_a_suppressed_address() {
     let otp = setting().of_type("Otp").preferring(r#"{"global":{"sms":false}}"#);
     assert_eq!(
-        otp.reasons(LimitVerdict::Exceeded),
+        otp.reasons(LimitVerdict::Exceeded(now())),
         [(Channel::Sms, Outcome::Send, Reason::Critical)]
     );
 
@@ -350,6 +352,8 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
         zone: Zone::UTC,
         quiet_hours: &[],
         entry: Entry::Start,
+        release: None,
+        downgraded: Vec::new(),
         accepted_at: now(),
         now: now(),
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Decision, Draft, Outcome, Reason, channels, explain,
+    Decision, Draft, DraftOverflow, Outcome, Reason, channels, explain,
     steps::{Input, Notes},
 };
 use crate::{catalog::EventTypeDef, channel::Channel, event::InvalidRecipient};
@@ -51,6 +51,7 @@ pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &Inv
                 },
                 targets: Vec::new(),
                 checks: Vec::new(),
+                overflow: DraftOverflow::NONE,
             }
         })
         .collect()

@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
+use uuid::Uuid;
+
 use super::{
-    Decisions, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate, once_per_address,
-    repeated, unusable,
+    Decisions, Downgrades, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate,
+    once_per_address, repeated, rules::evaluate_after, unusable,
 };
 use crate::{
     channel::Channel,
@@ -39,6 +41,10 @@ pub struct EventFacts<'a> {
     pub address_key: &'a AddressKey,
     /// The rule with which the evaluation begins.
     pub entry: Entry,
+    /// The release with which deliveries of the event come that have waited.
+    pub release: Option<Uuid>,
+    /// The messages that are known to be over a limit, and for which the next channel is in turn.
+    pub downgrades: &'a Downgrades,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
@@ -68,26 +74,38 @@ impl<'a> EventFacts<'a> {
         drafts
     }
 
-    /// The drafts for which deliveries have waited, and the parts that are not the event's any more.
+    /// The drafts for which deliveries have waited, and the parts that are not the event's any more. A draft without a part
+    /// is of a channel that is in turn because one that has waited is over a limit.
     #[must_use]
     pub fn drafts_of<'p>(
         &self,
         parts: &'p [WaitingPart],
-    ) -> (Vec<(Draft, &'p WaitingPart)>, Vec<&'p WaitingPart>) {
+    ) -> (Vec<(Draft, Option<&'p WaitingPart>)>, Vec<&'p WaitingPart>) {
         let parts = parts.iter();
         let mut waiting: IndexMap<(NotificationId, Channel), &WaitingPart> = parts
             .map(|part| ((part.notification_id, part.channel), part))
             .collect();
         let mut drafts = Vec::with_capacity(waiting.len());
         for (facts, of_recipient) in self.evaluated() {
-            let recipient = facts.recipient.identity(facts.address_key);
-            let event = facts.event;
-            let notification = NotificationId::derive(facts.tenant, &event.source, &event.id, &recipient);
-            for draft in of_recipient {
-                if let Some(part) = waiting.shift_remove(&(notification, draft.decision.channel)) {
-                    drafts.push((draft, part));
+            let notification = facts.notification();
+            let mut later = Vec::new();
+            for mut draft in of_recipient {
+                let channel = draft.decision.channel;
+                let Some(part) = waiting.shift_remove(&(notification, channel)) else {
+                    continue;
+                };
+                if draft.overflow.is_downgraded {
+                    // The later channels are decided for the first time.
+                    let first = Facts {
+                        entry: Entry::Start,
+                        downgraded: facts.downgraded.clone(),
+                        ..facts
+                    };
+                    (later, draft.overflow.next) = evaluate_after(&first, channel);
                 }
+                drafts.push((draft, Some(part)));
             }
+            drafts.extend(later.into_iter().map(|draft| (draft, None)));
         }
         (drafts, waiting.into_values().collect())
     }
@@ -106,6 +124,8 @@ impl<'a> EventFacts<'a> {
             zone: self.catalog_type.zone,
             quiet_hours: self.catalog_type.quiet_hours,
             entry: self.entry,
+            release: self.release,
+            downgraded: Vec::new(),
             accepted_at: self.accepted_at,
             now: self.now,
         }
@@ -115,10 +135,13 @@ impl<'a> EventFacts<'a> {
     fn evaluated(&self) -> Vec<(Facts<'a>, Vec<Draft>)> {
         let each = self.event.recipients.iter().map(|recipient| {
             let user = recipient.user_id.as_ref().and_then(|id| self.users.get(id));
-            let facts = Facts {
+            let mut facts = Facts {
                 user,
                 ..self.of(recipient)
             };
+            if !self.downgrades.is_empty() {
+                facts.downgraded = self.downgrades.of(facts.notification());
+            }
             let drafts = evaluate(&facts);
             (facts, drafts)
         });

@@ -30,11 +30,11 @@ pub struct InProcessQuotas {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The current count of each limit.
-    taken: HashMap<Arc<str>, u32>,
-    /// One entry for each counted message: the time at which it leaves the limit's period.
+    /// For each limit the times at which its counted messages leave its period, earliest first.
+    taken: HashMap<Arc<str>, VecDeque<Timestamp>>,
+    /// The same times of all limits.
     leaving: BinaryHeap<Reverse<(Timestamp, Arc<str>)>>,
-    verdicts: HashMap<Uuid, bool>,
+    verdicts: HashMap<Uuid, LimitVerdict>,
     /// The times at which verdicts are forgotten, oldest first.
     forgetting: VecDeque<(Timestamp, Uuid)>,
 }
@@ -66,57 +66,55 @@ impl State {
                 break;
             };
             if let Entry::Occupied(mut taken) = self.taken.entry(key) {
-                *taken.get_mut() -= 1;
-                if *taken.get() == 0 {
+                taken.get_mut().pop_front();
+                if taken.get().is_empty() {
                     taken.remove();
                 }
             }
         }
     }
 
-    fn take(&mut self, check: &LimitCheck, now: Timestamp, memory: Duration) -> bool {
+    /// Checks the limits of one message, and counts it if all of them have room.
+    fn take(&mut self, checks: &[LimitCheck], now: Timestamp, memory: Duration) -> Vec<LimitVerdict> {
+        let verdicts: Vec<LimitVerdict> = checks.iter().map(|check| self.look(check, now)).collect();
+        let has_room = verdicts.iter().all(|verdict| *verdict == LimitVerdict::Allowed);
+        for (check, verdict) in checks.iter().zip(&verdicts) {
+            if self.verdicts.contains_key(&check.id) {
+                continue;
+            }
+            if has_room {
+                self.count(check, now);
+            }
+            self.verdicts.insert(check.id, *verdict);
+            self.forgetting.push_back((later(now, memory), check.id));
+        }
+        verdicts
+    }
+
+    fn count(&mut self, check: &LimitCheck, now: Timestamp) {
+        let key: Arc<str> = Arc::from(check.key.as_str());
+        let leaves = later(now, check.limit.per);
+        let taken = self.taken.entry(Arc::clone(&key)).or_default();
+        // Usually it is the last one; the length of the period, or a clock, may have changed.
+        let place = taken.partition_point(|other| *other <= leaves);
+        taken.insert(place, leaves);
+        self.leaving.push(Reverse((leaves, key)));
+    }
+
+    fn look(&self, check: &LimitCheck, at: Timestamp) -> LimitVerdict {
         if let Some(verdict) = self.verdicts.get(&check.id) {
             return *verdict;
         }
-        let taken = self.taken.get(check.key.as_str()).copied().unwrap_or_default();
-        let allowed = taken < check.limit.max;
-        if allowed {
-            let key: Arc<str> = Arc::from(check.key.as_str());
-            self.leaving
-                .push(Reverse((later(now, check.limit.per), Arc::clone(&key))));
-            *self.taken.entry(key).or_default() += 1;
+        let Some(taken) = self.taken.get(check.key.as_str()) else {
+            return LimitVerdict::Allowed;
+        };
+        let gone = taken.partition_point(|leaves| *leaves <= at);
+        let counted = taken.len() - gone;
+        // There is room once fewer than `max` are left.
+        match counted.checked_sub(check.limit.max as usize) {
+            Some(surplus) => LimitVerdict::Exceeded(taken[gone + surplus]),
+            None => LimitVerdict::Allowed,
         }
-        self.verdicts.insert(check.id, allowed);
-        self.forgetting.push_back((later(now, memory), check.id));
-        allowed
-    }
-
-    fn look(&self, check: &LimitCheck, at: Timestamp) -> bool {
-        if let Some(verdict) = self.verdicts.get(&check.id) {
-            return *verdict;
-        }
-        let max = check.limit.max;
-        // Time only lowers the count, so the entries have to be searched only if there is no room now.
-        if self
-            .taken
-            .get(check.key.as_str())
-            .is_none_or(|taken| *taken < max)
-        {
-            return true;
-        }
-        let counted = self
-            .leaving
-            .iter()
-            .filter(|Reverse((leaves, key))| *leaves > at && **key == *check.key);
-        counted.count() < max as usize
-    }
-}
-
-fn verdict(allowed: bool) -> LimitVerdict {
-    if allowed {
-        LimitVerdict::Allowed
-    } else {
-        LimitVerdict::Exceeded
     }
 }
 
@@ -125,16 +123,15 @@ impl Quotas for InProcessQuotas {
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         let mut state = self.state.lock();
         state.expire(now);
-        let take = |check| verdict(state.take(check, now, self.memory));
-        checks.iter().map(take).collect()
+        let messages = checks.chunk_by(|one, next| one.message == next.message);
+        messages
+            .flat_map(|checks| state.take(checks, now, self.memory))
+            .collect()
     }
 
     async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
         let state = self.state.lock();
-        checks
-            .iter()
-            .map(|check| verdict(state.look(check, at)))
-            .collect()
+        checks.iter().map(|check| state.look(check, at)).collect()
     }
 
     async fn check(&self) -> Result<(), QuotaFault> {
@@ -164,6 +161,7 @@ mod tests {
         for n in 0..1_000_u128 {
             let check = LimitCheck {
                 id: Uuid::from_u128(n),
+                message: Uuid::from_u128(n),
                 key: format!("user-{n}"),
                 limit: limit.clone(),
             };

@@ -1,5 +1,6 @@
 //! Per-user limits: at most `max` messages in any period of length `per`. A verdict is remembered by the id of its
-//! check, so a repeated check gets the same verdict and counts once.
+//! check, so a repeated check gets the same verdict and counts once. A message counts against all of its limits, or against
+//! none: one that has to wait for a short period takes no room of a long one.
 
 mod fault;
 mod in_process;
@@ -20,8 +21,9 @@ pub use self::{
 /// A counter of limits.
 #[async_trait]
 pub trait Quotas: Send + Sync + std::fmt::Debug {
-    /// Checks limits and counts each one that has room; returns one verdict for each check, in order. This never
-    /// fails: if limits cannot be counted, the verdict is [`LimitVerdict::Unavailable`] after a short time.
+    /// Checks limits, and counts the messages for which all of their limits have room; returns one verdict for each check,
+    /// in order. This never fails: if limits cannot be counted, the verdict is [`LimitVerdict::Unavailable`] after a short
+    /// time.
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict>;
 
     /// The verdicts that [`Self::take`] would give at a time, without counting or remembering anything. Counts that have

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use carillon_domain::{
     Timestamp,
+    clock::later,
     decide::{LimitCheck, LimitVerdict},
 };
 use carillon_runtime::Secret;
@@ -164,34 +165,29 @@ impl RedisQuotas {
         if kind == Call::Take {
             call.arg(millis(self.memory));
         }
-        for check in checks {
+        let mut message = 0_u32;
+        for (index, check) in checks.iter().enumerate() {
+            if index > 0 && checks[index - 1].message != check.message {
+                message += 1;
+            }
             let mut verdict = Vec::with_capacity(self.prefix.len() + 18);
             verdict.extend_from_slice(self.prefix.as_bytes());
             verdict.extend_from_slice(b"v:");
             verdict.extend_from_slice(check.id.as_bytes());
             call.key(format!("{}l:{}", self.prefix, check.key)).key(verdict);
-            call.arg(check.limit.max).arg(millis(check.limit.per));
+            call.arg(check.limit.max)
+                .arg(millis(check.limit.per))
+                .arg(message);
         }
         let mut connection = self.connection.lock().clone();
-        let answers: Vec<u8> = timeout(self.timeout, call.invoke_async::<Vec<i64>>(&mut connection))
+        let answers: Vec<i64> = timeout(self.timeout, call.invoke_async(&mut connection))
             .await
-            .map_err(|_| Failure::Late)??
-            .into_iter()
-            .map(|answer| u8::from(answer == 1))
-            .collect();
+            .map_err(|_| Failure::Late)??;
         if answers.len() != checks.len() {
             return Err(Failure::Odd);
         }
-        Ok(answers
-            .into_iter()
-            .map(|answer| {
-                if answer == 1 {
-                    LimitVerdict::Allowed
-                } else {
-                    LimitVerdict::Exceeded
-                }
-            })
-            .collect())
+        let judged = answers.into_iter().zip(checks);
+        Ok(judged.map(|(answer, check)| verdict(answer, check, now)).collect())
     }
 
     fn is_resting(&self) -> bool {
@@ -205,7 +201,7 @@ impl RedisQuotas {
     /// Calls a script for any number of checks. A check that Redis does not answer is `Unavailable`.
     async fn ask(&self, kind: Call, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         let mut verdicts = Vec::with_capacity(checks.len());
-        for checks in checks.chunks(CALL) {
+        for checks in calls(checks) {
             if self.is_resting() {
                 verdicts.extend(checks.iter().map(|_| LimitVerdict::Unavailable));
                 continue;
@@ -228,6 +224,37 @@ impl RedisQuotas {
             }
         }
         verdicts
+    }
+}
+
+/// Divides checks among calls. The checks of one message stay together.
+fn calls(checks: &[LimitCheck]) -> impl Iterator<Item = &[LimitCheck]> {
+    let mut rest = checks;
+    std::iter::from_fn(move || {
+        let (call, others) = rest.split_at(whole_messages(rest));
+        rest = others;
+        (!call.is_empty()).then_some(call)
+    })
+}
+
+/// The number of checks of the next call.
+fn whole_messages(checks: &[LimitCheck]) -> usize {
+    let Some(next) = checks.get(CALL) else {
+        return checks.len();
+    };
+    let other = checks[..CALL].iter().rposition(|check| check.message != next.message);
+    other.map_or(CALL, |last| last + 1)
+}
+
+/// The verdict that a script's answer means. A router of the former release has remembered 0 for a limit without room.
+fn verdict(answer: i64, check: &LimitCheck, now: Timestamp) -> LimitVerdict {
+    match answer {
+        1 => LimitVerdict::Allowed,
+        0 => LimitVerdict::Exceeded(later(now, check.limit.per)),
+        micros => {
+            let room_at = Timestamp::from_timestamp_micros(micros);
+            LimitVerdict::Exceeded(room_at.unwrap_or_else(|| later(now, check.limit.per)))
+        }
     }
 }
 

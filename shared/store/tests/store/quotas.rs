@@ -34,8 +34,10 @@ async fn on_each(test: impl AsyncFn(&dyn Quotas)) {
 }
 
 fn check(key: &str, max: u32, per: Duration) -> LimitCheck {
+    let id = Uuid::now_v7();
     LimitCheck {
-        id: Uuid::now_v7(),
+        id,
+        message: id,
         key: key.into(),
         limit: LimitDef {
             channel: Channel::Email,
@@ -85,7 +87,7 @@ async fn room_comes_back_exactly_when_the_window_has_passed() {
         let just_before = start() + per - Duration::from_micros(1);
         assert_eq!(
             take(quotas, check("u", 1, per), just_before).await,
-            LimitVerdict::Exceeded
+            LimitVerdict::Exceeded(start() + per)
         );
         assert_eq!(
             take(quotas, check("u", 1, per), start() + per).await,
@@ -104,7 +106,7 @@ async fn a_repeated_check_of_a_limit_gives_the_same_verdict_and_counts_once() {
             let verdicts = quotas.take(&[first.clone(), second.clone()], now).await;
             assert_eq!(
                 verdicts,
-                [LimitVerdict::Allowed, LimitVerdict::Exceeded],
+                [LimitVerdict::Allowed, LimitVerdict::Exceeded(start() + per)],
                 "{}",
                 quotas.name()
             );
@@ -117,7 +119,7 @@ async fn a_repeated_check_of_a_limit_gives_the_same_verdict_and_counts_once() {
         assert_eq!(verdicts, [LimitVerdict::Allowed; 4]);
         assert_eq!(
             take(quotas, check("v", 2, per), start()).await,
-            LimitVerdict::Exceeded
+            LimitVerdict::Exceeded(start() + per)
         );
     })
     .await;
@@ -138,10 +140,10 @@ async fn a_look_at_limits_gives_the_verdict_of_a_take_at_that_time_and_changes_n
         }
         let just_before = start() + per - Duration::from_micros(1);
         for (at, expected) in [
-            (start(), LimitVerdict::Exceeded),
-            (just_before, LimitVerdict::Exceeded),
+            (start(), LimitVerdict::Exceeded(start() + per)),
+            (just_before, LimitVerdict::Exceeded(start() + per)),
             (start() + per, LimitVerdict::Allowed),
-            (start(), LimitVerdict::Exceeded),
+            (start(), LimitVerdict::Exceeded(start() + per)),
         ] {
             assert_eq!(look(&third, at).await, expected, "{at} ({})", quotas.name());
         }
@@ -175,9 +177,68 @@ async fn every_key_has_a_limit_of_its_own_and_batches_may_be_large() {
         let verdicts = quotas.take(&checks, start()).await;
         assert_eq!(verdicts.len(), checks.len());
         for pair in verdicts.chunks(2) {
-            assert_eq!(pair, [LimitVerdict::Allowed, LimitVerdict::Exceeded]);
+            assert_eq!(
+                pair,
+                [LimitVerdict::Allowed, LimitVerdict::Exceeded(start() + seconds(60))]
+            );
         }
         assert!(quotas.take(&[], start()).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_one_limit_has_no_room_for_takes_no_room_of_the_others() {
+    on_each(async |quotas| {
+        let (minute, hour) = (seconds(60), seconds(3_600));
+        let message = || {
+            let message = Uuid::now_v7();
+            [("short", 1, minute), ("long", 3, hour)].map(|(key, max, per)| LimitCheck {
+                message,
+                ..check(key, max, per)
+            })
+        };
+        let first = quotas.take(&message(), start()).await;
+        assert_eq!(first, [LimitVerdict::Allowed; 2]);
+        // Ten messages, one after the other and in one batch, have to wait for the short period.
+        let waiting: Vec<_> = (0..10).flat_map(|_| message()).collect();
+        let expected = [LimitVerdict::Exceeded(start() + minute), LimitVerdict::Allowed];
+        for _ in 0..2 {
+            let verdicts = quotas.take(&waiting, start() + seconds(1)).await;
+            assert!(verdicts.chunks(2).all(|two| two == expected), "{verdicts:?}");
+        }
+        for n in 1..3 {
+            let at = start() + minute * n;
+            let verdicts = quotas.take(&message(), at).await;
+            assert_eq!(verdicts, [LimitVerdict::Allowed; 2], "{n} ({})", quotas.name());
+        }
+        let at = start() + minute * 3;
+        let verdicts = quotas.take(&message(), at).await;
+        assert_eq!(
+            verdicts,
+            [LimitVerdict::Allowed, LimitVerdict::Exceeded(start() + hour)]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_time_of_room_is_that_at_which_enough_messages_have_left_the_period() {
+    on_each(async |quotas| {
+        let per = seconds(60);
+        for n in 0..3 {
+            let verdict = take(quotas, check("u", 3, per), start() + seconds(n)).await;
+            assert_eq!(verdict, LimitVerdict::Allowed);
+        }
+        let at = start() + seconds(10);
+        // With a lower limit, more of them have to leave.
+        for (max, room_at) in [(3, 60), (2, 61), (1, 62)] {
+            let expected = LimitVerdict::Exceeded(start() + seconds(room_at));
+            let asked = check("u", max, per);
+            let looked = quotas.look(std::slice::from_ref(&asked), at).await;
+            assert_eq!(looked, [expected], "{max} ({})", quotas.name());
+            assert_eq!(take(quotas, asked, at).await, expected, "{max} ({})", quotas.name());
+        }
     })
     .await;
 }
@@ -281,7 +342,7 @@ async fn limits_are_counted_again_after_redis_died_and_lost_its_data() {
     );
     assert_eq!(
         take(&quotas, check("u", 1, seconds(60)), start()).await,
-        LimitVerdict::Exceeded
+        LimitVerdict::Exceeded(start() + seconds(60))
     );
 
     let port = redis.kill().await;
@@ -298,7 +359,7 @@ async fn limits_are_counted_again_after_redis_died_and_lost_its_data() {
     );
     assert_eq!(
         take(&quotas, check("u", 1, seconds(60)), start()).await,
-        LimitVerdict::Exceeded
+        LimitVerdict::Exceeded(start() + seconds(60))
     );
 }
 

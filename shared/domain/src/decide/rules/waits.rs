@@ -68,7 +68,7 @@ fn windows<'a>(facts: &Facts<'a>) -> (&'a [QuietHours], &'static str) {
 }
 
 /// The timezone that the event names for the recipient, or else the user's own, or else the tenant's.
-fn zone(facts: &Facts<'_>) -> Zone {
+pub(super) fn zone(facts: &Facts<'_>) -> Zone {
     let named = facts.recipient.timezone.as_deref();
     let own = || facts.user.and_then(|user| user.timezone.as_deref());
     let read = |name: &str| name.parse().ok();
