@@ -116,6 +116,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             steps: Steps::default(),
             to_masked: Some("demo…".to_owned()),
             until: None,
+            digest_id: None,
             delivery_id: Some(id),
         }],
     };

@@ -125,6 +125,7 @@ fn new(bed: &Bed, n: usize, due: Timestamp) -> NewWaiting {
             event_type: "OrderShipped".into(),
             user_id: None,
             reason: SEND_AT.into(),
+            digest: None,
             release: Release {
                 v: WAITING_VERSION,
                 id: Waiting::id_of_event(&bed.tenant, &source, &event_id),

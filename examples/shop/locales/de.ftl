@@ -90,6 +90,18 @@ price-drop =
     .push-title = { $product } ist günstiger geworden
     .push-body = { $new } statt { $old }. Schau noch einmal rein.
 
+wishlist-digest =
+    .subject = { $count ->
+        [one] Ein Preis auf deinem Wunschzettel ist gefallen
+       *[other] { $count } Preise auf deinem Wunschzettel sind gefallen
+    }
+    .preheader = Das Neueste zu den Dingen, die dir gefallen.
+    .headline = Dein Wunschzettel heute
+    .body = { $count ->
+        [one] Etwas auf deinem Wunschzettel ist günstiger geworden.
+       *[other] { $count } Dinge auf deinem Wunschzettel sind günstiger geworden.
+    }
+
 back-in-stock =
     .subject = { $product } ist wieder da
     .preheader = Du wolltest Bescheid wissen.

@@ -90,6 +90,18 @@ price-drop =
     .push-title = { $product } costs less now
     .push-body = { $new } instead of { $old }. Have another look.
 
+wishlist-digest =
+    .subject = { $count ->
+        [one] One price on your wish list has dropped
+       *[other] { $count } prices on your wish list have dropped
+    }
+    .preheader = Today's news of what you have your eye on.
+    .headline = Your wish list today
+    .body = { $count ->
+        [one] Something on your wish list costs less now.
+       *[other] { $count } things on your wish list cost less now.
+    }
+
 back-in-stock =
     .subject = { $product } is back in stock
     .preheader = You asked us to tell you.

@@ -90,6 +90,18 @@ price-drop =
     .push-title = { $product } : le prix baisse
     .push-body = { $new } au lieu de { $old }. Jetez-y un œil.
 
+wishlist-digest =
+    .subject = { $count ->
+        [one] Un prix a baissé dans votre liste d’envies
+       *[other] { $count } prix ont baissé dans votre liste d’envies
+    }
+    .preheader = Les nouvelles du jour des articles que vous aimez.
+    .headline = Votre liste d’envies aujourd’hui
+    .body = { $count ->
+        [one] Un article de votre liste d’envies coûte moins cher.
+       *[other] { $count } articles de votre liste d’envies coûtent moins cher.
+    }
+
 back-in-stock =
     .subject = { $product } est de retour
     .preheader = Vous nous aviez demandé de vous prévenir.

@@ -3,9 +3,7 @@
 
 use carillon_domain::{
     Channel, DeliveryId, Timestamp,
-    decide::{
-        Decision, Decisions, Downgrades, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude,
-    },
+    decide::{Decision, Decisions, Downgrades, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude},
     waiting::{WaitingContent, WaitingPart},
 };
 use carillon_runtime::Fair;
@@ -176,7 +174,7 @@ fn parts_of<'e>(inbound: &'e IncomingEvent<'_>) -> Option<&'e [WaitingPart]> {
     }
 }
 
-/// The deliveries of a part that are neither sent nor deferred again.
+/// The deliveries of a part that are neither sent nor deferred again nor collected.
 fn left_over(part: &WaitingPart, concluded: &Decisions) -> Option<Unsent> {
     let goes_on = |id: &DeliveryId| {
         let mut sent = concluded.deliveries.iter().map(|delivery| delivery.delivery_id);
@@ -184,7 +182,13 @@ fn left_over(part: &WaitingPart, concluded: &Decisions) -> Option<Unsent> {
             .deferred
             .iter()
             .map(|deferred| deferred.delivery.delivery_id);
-        sent.any(|sent| sent == *id) || deferred.any(|deferred| deferred == *id)
+        let mut collected = concluded
+            .collected
+            .iter()
+            .map(|collected| collected.delivery.delivery_id);
+        sent.any(|sent| sent == *id)
+            || deferred.any(|deferred| deferred == *id)
+            || collected.any(|collected| collected == *id)
     };
     let ids = part.deliveries.iter().filter(|id| !goes_on(id));
     let ids: Vec<DeliveryId> = ids.copied().collect();

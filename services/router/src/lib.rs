@@ -11,6 +11,7 @@ mod decide;
 mod held;
 mod incoming;
 mod limits;
+mod members;
 mod origin;
 mod output;
 mod parts;

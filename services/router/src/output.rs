@@ -7,7 +7,7 @@ use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, head
 use carillon_domain::{
     Delivery, DeliveryStatus, EventId, StatusRecord, TenantId, Timestamp,
     dead_letter::DeadLetter,
-    decide::{Decision, Decisions},
+    decide::{Decision, Decisions, not_sent},
     status::{EventDecided, EventVerdict, Origin, STATUS_VERSION, TimelineStep},
 };
 use carillon_runtime::telemetry;
@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     decide::Unsent,
     incoming::{IncomingEvent, Reject},
+    members,
     origin::origin,
     parts::OutputParts,
     refused::Refused,
@@ -88,7 +89,7 @@ pub(crate) async fn unsent(
     };
     let origins = Origins::of(inbound.record, inbound.tenant.as_str());
     for Unsent { part, decision } in unsent {
-        for status in waits::ended(released, &part, waits::not_sent(decision.as_ref(), now)) {
+        for status in waits::ended(released, &part, not_sent(decision.as_ref(), now)) {
             parts.push(origins.status(topics, &status)).await?;
         }
     }
@@ -126,6 +127,7 @@ fn records<'a>(
         let topic = topics.channel(delivery.channel, delivery.priority);
         of_deliveries.record(topic, delivery.record_key(), serialise(&delivery))
     });
+    let members: Vec<OutRecord> = members::records(topics, inbound, &concluded.collected).collect();
     let waiting = waits::deliveries(topics, inbound, concluded.deferred);
     let mut event = raw_event(inbound);
     let bytes = event.as_ref().map_or(0, |event| event.get().len());
@@ -142,7 +144,7 @@ fn records<'a>(
         });
         origins.status(topics, &status)
     });
-    deliveries.chain(waiting).chain(statuses)
+    deliveries.chain(waiting).chain(members).chain(statuses)
 }
 
 /// Divides decisions among status records, at least one; the first record also contains `event` bytes.
@@ -377,7 +379,7 @@ pub(crate) async fn skipped(
     let origins = Origins::of(record, tenant.as_str());
     parts.push(origins.status(topics, &status)).await?;
     let released = event.and_then(|(inbound, _)| inbound.released.as_deref());
-    end_waiting(parts, topics, &origins, released, &waits::not_sent(None, now)).await
+    end_waiting(parts, topics, &origins, released, &not_sent(None, now)).await
 }
 
 fn raw_event(inbound: &IncomingEvent<'_>) -> Option<Box<RawValue>> {

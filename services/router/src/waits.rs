@@ -4,17 +4,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use carillon_bus::{OutRecord, Topics, headers};
 use carillon_domain::{
-    DeliveryStatus, StatusRecord, Timestamp, UserId,
-    decide::{Decision, DeferredDelivery, Outcome, Reason},
+    Delivery, StatusRecord, Timestamp, UserId,
+    decide::{DeferredDelivery, Reason},
     status::{DeliveryUpdate, STATUS_VERSION, TimelineStep},
     waiting::{Release, SEND_AT, WAITING_VERSION, Waiting, WaitingContent, WaitingPart},
 };
+use uuid::Uuid;
 
 use crate::{incoming::IncomingEvent, origin::origin, releases::Released};
 
 /// The record of an event that waits for its `sendat`.
 pub(crate) fn event(topics: &Topics, inbound: &IncomingEvent<'_>, due: Timestamp) -> OutRecord {
-    let waiting = waiting(inbound, due, SEND_AT, WaitingContent::Event);
+    let (tenant, event) = (&inbound.tenant, &inbound.event);
+    let id = Waiting::id_of_event(tenant, &event.source, &event.id);
+    let waiting = waiting(inbound, id, due, SEND_AT, WaitingContent::Event);
     record(topics, inbound, &waiting)
 }
 
@@ -37,40 +40,58 @@ pub(crate) fn deliveries(
         };
         match parts.iter_mut().rev().find(is_of) {
             Some(part) => part.deliveries.push(delivery.delivery_id),
-            None => parts.push(WaitingPart {
-                notification_id: delivery.notification_id,
-                user_id: delivery.user_id,
-                channel: delivery.channel,
-                deliveries: vec![delivery.delivery_id],
-            }),
+            None => parts.push(part(&delivery)),
         }
     }
-    let category = inbound
-        .catalog
-        .lookup(&inbound.type_name)
-        .map_or("", |found| found.definition.category.as_str());
     let each = groups.into_iter().map(|(due, (reason, parts))| {
-        let content = WaitingContent::Deliveries {
-            accepted_at: inbound.accepted_at,
-            event_type: Arc::clone(&inbound.type_name),
-            category: category.into(),
-            parts,
-        };
-        record(topics, inbound, &waiting(inbound, due, reason.into(), content))
+        let (tenant, event) = (&inbound.tenant, &inbound.event);
+        let former = former(inbound);
+        let id = Waiting::id_of_deliveries(tenant, &event.source, &event.id, former, due);
+        let content = content(inbound, parts);
+        record(
+            topics,
+            inbound,
+            &waiting(inbound, id, due, reason.into(), content),
+        )
     });
     each.collect()
 }
 
-fn waiting(inbound: &IncomingEvent<'_>, due: Timestamp, reason: &str, content: WaitingContent) -> Waiting {
+/// A part that consists of one delivery.
+pub(crate) fn part(delivery: &Delivery) -> WaitingPart {
+    WaitingPart {
+        notification_id: delivery.notification_id,
+        user_id: delivery.user_id.clone(),
+        channel: delivery.channel,
+        deliveries: vec![delivery.delivery_id],
+    }
+}
+
+/// The release with which the event came, if it has waited before.
+pub(crate) fn former(inbound: &IncomingEvent<'_>) -> Option<Uuid> {
+    inbound.released.as_ref().map(|released| released.release.id)
+}
+
+/// Deliveries of the event as what waits.
+pub(crate) fn content(inbound: &IncomingEvent<'_>, parts: Vec<WaitingPart>) -> WaitingContent {
+    let found = inbound.catalog.lookup(&inbound.type_name);
+    let category = found.map_or("", |found| found.definition.category.as_str());
+    WaitingContent::Deliveries {
+        accepted_at: inbound.accepted_at,
+        event_type: Arc::clone(&inbound.type_name),
+        category: category.into(),
+        parts,
+    }
+}
+
+pub(crate) fn waiting(
+    inbound: &IncomingEvent<'_>,
+    id: Uuid,
+    due: Timestamp,
+    reason: &str,
+    content: WaitingContent,
+) -> Waiting {
     let former = inbound.released.as_ref().map(|released| &released.release);
-    let (tenant, event) = (&inbound.tenant, &inbound.event);
-    let id = match content {
-        WaitingContent::Event => Waiting::id_of_event(tenant, &event.source, &event.id),
-        WaitingContent::Deliveries { .. } => {
-            let former = former.map(|former| former.id);
-            Waiting::id_of_deliveries(tenant, &event.source, &event.id, former, due)
-        }
-    };
     Waiting {
         tenant: inbound.tenant.clone(),
         event_id: inbound.event.id.clone(),
@@ -79,6 +100,7 @@ fn waiting(inbound: &IncomingEvent<'_>, due: Timestamp, reason: &str, content: W
         user_id: only_user(inbound),
         due,
         reason: reason.into(),
+        digest: None,
         release: Release {
             v: WAITING_VERSION,
             id,
@@ -147,30 +169,4 @@ pub(crate) fn ended<'a>(
             steps: vec![why.clone()],
         }))
     })
-}
-
-/// The step of a delivery that has waited and is not sent, by the decision at its release. Without a decision, the event no
-/// longer has the recipient or the channel.
-pub(crate) fn not_sent(decision: Option<&Decision>, now: Timestamp) -> TimelineStep {
-    let (status, code, detail) = match decision {
-        Some(decision) => {
-            let status = match (decision.outcome, decision.reason) {
-                (_, Reason::Expired) => DeliveryStatus::Expired,
-                (Outcome::Drop, _) => DeliveryStatus::Failed,
-                _ => DeliveryStatus::Suppressed,
-            };
-            (status, decision.reason.into(), decision.sentence.as_str())
-        }
-        None => (
-            DeliveryStatus::Suppressed,
-            "not_a_recipient",
-            "by the present catalog the event has no such recipient on this channel",
-        ),
-    };
-    TimelineStep {
-        at: now,
-        status,
-        code: Some(code.to_owned()),
-        detail: Some(detail.to_owned()),
-    }
 }

@@ -1,7 +1,8 @@
-//! The scheduler: what waits until a time, jobs that work dead letters off, and the publisher of the outbox. Several
+//! The scheduler: what waits until a time, digests, jobs that work dead letters off, and the publisher of the outbox. Several
 //! instances share the work; each step and each record is leased.
 
 mod canary;
+mod digests;
 mod measures;
 mod plan;
 mod publisher;
@@ -16,6 +17,7 @@ use carillon_runtime::{Limited, Shutdown, Stall, Stalled, http::ReadySwitch, pan
 use carillon_store::{Store, StoreError};
 use tokio::sync::{Mutex, Notify};
 
+pub use digests::Closer;
 pub use publisher::Publisher;
 pub use runner::{Runner, Stepped};
 pub use waiting::{Collector, Looked, Releaser, group};
@@ -95,6 +97,13 @@ pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), Schedule
         }
         Ok(())
     });
+    let closer = Closer::new(deps.clone());
+    let closing = keep("closing digests", &shutdown, || async {
+        if let Looked::Wait(wait) = closer.step().await? {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    });
     let lag = async {
         deps.bus
             .report_lag(group(&deps.bus), deps.ready.clone(), shutdown.clone())
@@ -120,7 +129,7 @@ pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), Schedule
     let measures = measures::run(&deps.store, shutdown.clone());
     deps.ready.ready();
     let ended = tokio::select! {
-        ended = async { tokio::try_join!(collecting, releasing, jobs, outbox) } => ended.map(drop),
+        ended = async { tokio::try_join!(collecting, releasing, closing, jobs, outbox) } => ended.map(drop),
         () = measures => Ok(()),
         never = lag => match never {},
     };

@@ -34,10 +34,13 @@ async fn count(store: &Store) -> Result<(), StoreError> {
     metrics::gauge!("carillon_outbox_records").set(depth.records as f64);
     metrics::gauge!("carillon_outbox_oldest_seconds").set(age.as_secs_f64());
     let waiting = store.waiting().depth().await?;
-    let overdue = waiting.next_due.map(|due| store.now() - due);
+    let digests = store.digests().depth().await?;
+    let next_due = waiting.next_due.into_iter().chain(digests.next_due).min();
+    let overdue = next_due.map(|due| store.now() - due);
     let overdue = overdue.and_then(|age| age.to_std().ok()).unwrap_or_default();
     metrics::gauge!("carillon_waiting_items", "kind" => "event").set(waiting.events as f64);
     metrics::gauge!("carillon_waiting_items", "kind" => "deliveries").set(waiting.deliveries as f64);
+    metrics::gauge!("carillon_waiting_items", "kind" => "member").set(digests.members as f64);
     metrics::gauge!("carillon_waiting_overdue_seconds").set(overdue.as_secs_f64());
     let (jobs, letters) = store.dead_letter_jobs().running().await?;
     metrics::gauge!("carillon_dlq_jobs_running").set(jobs as f64);

@@ -1,5 +1,5 @@
 //! What waits: records of `notifications.scheduled` are stored in the table `waiting`, and released to the outbox once they
-//! are due. A batch's offsets are committed after its rows; a record that is read again is the same row.
+//! are due. Members of digests are stored in tables of their own. A batch's offsets are committed after its rows; a record that is read again is the same row.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use carillon_domain::{
     dead_letter::{DeadLetter, FailureClass},
     waiting::Waiting,
 };
-use carillon_store::{outbox::OutboxRecord, waiting::NewWaiting};
+use carillon_store::{StoreError, outbox::OutboxRecord, waiting::NewWaiting};
 
 use crate::{SchedulerDeps, SchedulerError};
 
@@ -21,7 +21,7 @@ use crate::{SchedulerDeps, SchedulerError};
 pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// The number of records in the outbox at which nothing more is released, so that the database does not fill while the bus
 /// is away.
-const FULL: u32 = 20_000;
+pub(crate) const FULL: u32 = 20_000;
 const LIMITS: BatchLimits = BatchLimits {
     max_records: 500,
     max_bytes: 8 << 20,
@@ -88,13 +88,12 @@ impl Collector {
                 Err(reason) => bad.push((record, reason)),
             }
         }
-        let store = self.deps.store.waiting();
         let all: Vec<NewWaiting> = added.iter().map(|(_, new)| new.clone()).collect();
-        let new = match store.add(&all).await {
+        let new = match self.add(all).await {
             Err(error) if error.refuses_data() => {
                 let mut new = 0;
                 for (record, one) in added {
-                    match store.add(&[one]).await {
+                    match self.add(vec![one]).await {
                         Ok(one) => new += one,
                         Err(error) if error.refuses_data() => {
                             bad.push((record, "the database refuses a value of it".to_owned()));
@@ -109,6 +108,14 @@ impl Collector {
         metrics::counter!("carillon_waiting_added_total").increment(new);
         self.bury(&bad).await?;
         Ok(new)
+    }
+
+    /// Adds what waits, and the members of digests.
+    async fn add(&self, added: Vec<NewWaiting>) -> Result<u64, StoreError> {
+        let (members, waiting): (Vec<NewWaiting>, Vec<NewWaiting>) =
+            added.into_iter().partition(|new| new.waiting.digest.is_some());
+        let store = &self.deps.store;
+        Ok(store.waiting().add(&waiting).await? + store.digests().add(&members).await?)
     }
 
     /// What waits, with the record that is published at its release.
@@ -222,7 +229,7 @@ impl Releaser {
 
 /// The wait until the next look. The clock counts microseconds and timers milliseconds; one more millisecond lets a single
 /// wait suffice.
-fn until(due: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn until(due: Timestamp, now: Timestamp) -> Duration {
     let wait = (due - now).to_std().unwrap_or_default();
     (wait + Duration::from_millis(1)).min(POLL)
 }

@@ -42,6 +42,7 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
             store.waiting().prune(DEDUPE_WINDOW),
         )
         .await;
+        done("closed digests", store.digests().prune(DEDUPE_WINDOW)).await;
         done("idempotency keys", store.idempotency().prune()).await;
         done("suppressions that have ended", store.suppressions().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;

@@ -66,12 +66,12 @@ fn add_event(projection: &mut Projection, decided: EventDecided) {
     });
 }
 
-/// The delivery of a decision to send, in the state `queued`, or of one to defer, in the state `deferred`.
+/// The delivery of a decision to send, in the state `queued`, or of one to defer or for a digest, in the state `deferred`.
 fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
     let status = match decision.outcome {
         Outcome::Send => DeliveryStatus::Queued,
-        Outcome::Defer => DeliveryStatus::Deferred,
-        Outcome::Suppress | Outcome::Digest | Outcome::Drop | Outcome::Duplicate => return None,
+        Outcome::Defer | Outcome::Digest => DeliveryStatus::Deferred,
+        Outcome::Suppress | Outcome::Drop | Outcome::Duplicate => return None,
     };
     let reason: &'static str = decision.reason.into();
     Some(DeliveryRow {
@@ -104,9 +104,9 @@ fn queued(decided: &EventDecided, decision: &Decision) -> Option<DeliveryRow> {
     })
 }
 
-/// The step of a decision to defer a delivery.
+/// The step of a decision to defer a delivery, or for a digest.
 fn deferred(decided: &EventDecided, decision: &Decision) -> Option<AttemptRow> {
-    if decision.outcome != Outcome::Defer {
+    if !matches!(decision.outcome, Outcome::Defer | Outcome::Digest) {
         return None;
     }
     let reason: &'static str = decision.reason.into();

@@ -1,7 +1,10 @@
 //! The catalog of a tenant: event types and categories (`catalog.yaml`).
 
 mod categories;
+mod digests;
 mod warnings;
+
+pub(crate) use self::digests::ItemPlaces;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     channel::{Channel, Priority},
+    digest::DigestDef,
     duration_text,
     field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
     mask::place,
@@ -128,6 +132,9 @@ pub struct CategoryDef {
     pub limits: Vec<LimitDef>,
     /// The treatment of a message over the limit.
     pub overflow: Overflow,
+    /// The digest into which messages are collected: all of them, or only those over the limit if `overflow` is `digest`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<DigestDef>,
     /// The treatment of a message that may have been sent.
     pub on_uncertain: OnUncertain,
 }
@@ -167,6 +174,15 @@ pub enum Overflow {
     Defer,
     /// The next channel of the type's order is used.
     Downgrade,
+    /// The message is collected into the category's digest.
+    Digest,
+}
+
+impl Overflow {
+    /// Whether a message that joins no digest waits until the limit has room.
+    pub(crate) fn waits(self) -> bool {
+        matches!(self, Self::Defer | Self::Digest)
+    }
 }
 
 /// The treatment of a message that may have been sent.

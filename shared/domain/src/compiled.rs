@@ -6,6 +6,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     catalog::{Catalog, CategoryDef, EventTypeDef},
+    digest::DigestPlan,
     field_error::{FieldError, quoted},
     mask::{Former, Mask},
     quiet_hours::{QuietHours, Zone},
@@ -40,6 +41,8 @@ pub struct CatalogType<'a> {
     pub zone: Zone,
     /// The quiet hours of recipients who have set none.
     pub quiet_hours: &'a [QuietHours],
+    /// The digest into which messages are collected; `None` for the digest's own type.
+    pub digest: Option<DigestPlan<'a>>,
 }
 
 impl CompiledCatalog {
@@ -92,7 +95,9 @@ impl CompiledCatalog {
     pub fn mask(&self, event_type: &str) -> Mask {
         match self.lookup(event_type) {
             Some(found) => {
-                Mask::with_former(Some(found.definition), &self.former, &[event_type, &**found.name])
+                let names = [event_type, &**found.name];
+                let items = self.catalog.item_places(found.name);
+                Mask::with_items(Some(found.definition), &self.former, &names, &items)
             }
             None => Mask::of(None),
         }
@@ -109,12 +114,23 @@ impl CompiledCatalog {
     pub fn lookup(&self, event_type: &str) -> Option<CatalogType<'_>> {
         let name = self.names.get(event_type)?;
         let definition = self.catalog.types.get(&**name)?;
+        let category = self.catalog.categories.get(&definition.category)?;
         Some(CatalogType {
             name,
             definition,
-            category: self.catalog.categories.get(&definition.category)?,
+            category,
             zone: self.zone,
             quiet_hours: &self.catalog.quiet_hours,
+            digest: self.digest(name, category),
+        })
+    }
+
+    fn digest<'a>(&'a self, name: &str, category: &'a CategoryDef) -> Option<DigestPlan<'a>> {
+        let definition = category.digest.as_ref()?;
+        let own = self.catalog.types.get(&definition.event_type)?;
+        (definition.event_type != name).then_some(DigestPlan {
+            definition,
+            channels: &own.channels.order,
         })
     }
 
@@ -159,7 +175,9 @@ impl CompiledCatalog {
     /// Whether the data of a type may hold secrets.
     fn hides(&self, name: &str) -> bool {
         let definition = self.catalog.types.get(name);
-        self.former.has_secrets(name) || definition.is_some_and(|definition| !definition.sensitive.is_empty())
+        self.former.has_secrets(name)
+            || definition.is_some_and(|definition| !definition.sensitive.is_empty())
+            || !self.catalog.item_places(name).sensitive.is_empty()
     }
 
     /// The schema of a type and the data as it reads them; `None` for a type without a schema.

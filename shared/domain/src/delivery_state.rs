@@ -49,6 +49,8 @@ pub enum DeliveryStatus {
     Suppressed,
     /// The delivery is in the dead letter queue.
     DeadLettered,
+    /// The message was sent in a digest, which has deliveries of its own.
+    Digested,
     /// The provider reports that the message arrived.
     Delivered,
     /// The message bounced.
@@ -73,7 +75,12 @@ impl DeliveryStatus {
             Self::Retrying => 25,
             Self::Uncertain => 28,
             Self::Sent => 40,
-            Self::Failed | Self::Expired | Self::Cancelled | Self::Suppressed | Self::DeadLettered => 50,
+            Self::Failed
+            | Self::Expired
+            | Self::Cancelled
+            | Self::Suppressed
+            | Self::DeadLettered
+            | Self::Digested => 50,
             Self::Delivered => 60,
             Self::Bounced => 65,
             Self::Opened => 70,

@@ -101,6 +101,10 @@ uuid_id!(
     DeliveryId
 );
 uuid_id!(
+    /// A digest: the messages of a category to one recipient on one channel in one window.
+    DigestId
+);
+uuid_id!(
     /// A contact point: the e-mail address, the phone or one device of a user.
     ContactPointId
 );
@@ -154,6 +158,31 @@ impl EventId {
     pub fn of_record(topic: &str, partition: i32, offset: i64) -> Self {
         let place = [&partition.to_be_bytes()[..], &offset.to_be_bytes()[..]];
         Self::from(name_of(&[b"record", topic.as_bytes(), place[0], place[1]]).to_string())
+    }
+}
+
+impl DigestId {
+    /// The id of the digest of a category for one recipient on one channel, for the window that ends at a time; `key` is the
+    /// value by which its digests are divided. `recipient` is [`crate::Recipient::identity`].
+    #[must_use]
+    pub fn derive(
+        tenant: &TenantId,
+        recipient: &str,
+        category: &str,
+        key: Option<&str>,
+        channel: Channel,
+        end: Timestamp,
+    ) -> Self {
+        Self(name_of(&[
+            b"digest",
+            tenant.as_str().as_bytes(),
+            recipient.as_bytes(),
+            category.as_bytes(),
+            if key.is_some() { b"key" } else { b"" },
+            key.unwrap_or_default().as_bytes(),
+            channel.as_str().as_bytes(),
+            &end.timestamp_micros().to_be_bytes(),
+        ]))
     }
 }
 
@@ -244,6 +273,16 @@ pub fn dead_letter_id(topic: &str, partition: i32, offset: i64) -> Uuid {
         topic.as_bytes(),
         &partition.to_be_bytes(),
         &offset.to_be_bytes(),
+    ])
+}
+
+/// The id of a notification's part in a digest; `former` is the release with which it came, if it has waited before.
+pub(crate) fn member_id(digest: DigestId, notification: NotificationId, former: Option<Uuid>) -> Uuid {
+    name_of(&[
+        b"digest-member",
+        digest.0.as_bytes(),
+        notification.0.as_bytes(),
+        former.as_ref().map_or(&[][..], |former| former.as_bytes()),
     ])
 }
 

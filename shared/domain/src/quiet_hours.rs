@@ -15,7 +15,7 @@ use chrono::{Days, NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use self::zone::Side;
+pub(crate) use self::zone::{Side, instant};
 pub use self::{
     check::check,
     zone::{Zone, until_text},
@@ -67,6 +67,22 @@ impl Day {
         Self::Sat,
         Self::Sun,
     ];
+}
+
+impl Day {
+    /// Its name in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mon => "mon",
+            Self::Tue => "tue",
+            Self::Wed => "wed",
+            Self::Thu => "thu",
+            Self::Fri => "fri",
+            Self::Sat => "sat",
+            Self::Sun => "sun",
+        }
+    }
 }
 
 impl From<Day> for Weekday {
@@ -144,11 +160,11 @@ pub(crate) mod hh_mm {
     use crate::field_error::quoted;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    pub(super) fn serialize<S: Serializer>(time: &NaiveTime, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &NaiveTime, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&time.format("%H:%M"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveTime, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let expected = |_| D::Error::custom(format!("expected a time as HH:MM, not {}", quoted(&text)));
         NaiveTime::parse_from_str(&text, "%H:%M").map_err(expected)

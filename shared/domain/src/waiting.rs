@@ -1,7 +1,7 @@
 //! What waits: a whole event until its `sendat`, or some deliveries of an event until they may be sent. The router writes
 //! it to `notifications.scheduled` as the event's record with the header `carillon-waits` ([`Waiting`]). When it is due,
 //! the scheduler puts the record back on its events topic with the header `carillon-release` ([`Release`]), and the router
-//! decides it again, from suppression on.
+//! decides it again, from suppression on. Deliveries that join a digest ([`DigestMembership`]) wait in the same form.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use uuid::Uuid;
 use crate::{
     channel::Channel,
     clock::Timestamp,
-    ids::{DeliveryId, EventId, NotificationId, TenantId, UserId, waiting_id},
+    ids::{DeliveryId, DigestId, EventId, NotificationId, TenantId, UserId, member_id, waiting_id},
     origin::Origin,
+    recipient::Recipient,
     wire::{self, WireError},
 };
 
@@ -150,8 +151,29 @@ pub struct Waiting {
     pub due: Timestamp,
     /// Why it waits, as a stable word: [`SEND_AT`], or the reason of a decision to defer.
     pub reason: Arc<str>,
+    /// The digest that its only part joins. If the digest has been sent by then, it is released at once and decided again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<DigestMembership>,
     /// Its release.
     pub release: Release,
+}
+
+/// The digest that deliveries join. It is sent at the time until which they wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestMembership {
+    /// The digest.
+    pub id: DigestId,
+    /// The event type of the digest.
+    #[serde(rename = "type")]
+    pub event_type: Arc<str>,
+    /// The category.
+    pub category: Arc<str>,
+    /// The channel.
+    pub channel: Channel,
+    /// The recipient.
+    pub recipient: Recipient,
+    /// The most items that the template gets.
+    pub max: u32,
 }
 
 impl Release {
@@ -197,6 +219,13 @@ impl Waiting {
         waiting_id(tenant, source, event, None, None)
     }
 
+    /// The id of a notification's deliveries that join a digest; `former` is the release with which they came, if they have
+    /// waited before.
+    #[must_use]
+    pub fn id_of_member(digest: DigestId, notification: NotificationId, former: Option<Uuid>) -> Uuid {
+        member_id(digest, notification, former)
+    }
+
     /// The id of deliveries of an event that wait until `due`; `former` is the release with which they came, if they have
     /// waited before.
     #[must_use]
@@ -229,6 +258,7 @@ mod tests {
             user_id: Some("u-1".into()),
             due: "2026-11-25T08:00:00Z".parse().unwrap(),
             reason: SEND_AT.into(),
+            digest: None,
             release: Release {
                 v: WAITING_VERSION,
                 id: Uuid::from_u128(7),

@@ -32,7 +32,7 @@ pub struct AuditCounts {
     /// Events that a scheduler holds until they are due. An event that no router has decided counts as unaccounted for,
     /// not as waiting; otherwise a lost event would wait for ever.
     pub waiting: u64,
-    /// Deliveries that were decided to be sent or deferred.
+    /// Deliveries that were decided to be sent, deferred or collected.
     pub deliveries_produced: u64,
     /// Deliveries whose state is final.
     pub ended: u64,

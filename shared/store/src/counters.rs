@@ -31,7 +31,9 @@ pub(crate) enum Counter {
     WaitingEvents,
     /// Groups of deferred deliveries that the scheduler holds.
     WaitingDeliveries,
-    /// Decisions to send or to defer, each delivery once.
+    /// Members of digests that the scheduler holds.
+    WaitingMembers,
+    /// Decisions to send, to defer or for a digest, each delivery once.
     Produced,
     /// Deliveries whose state is final.
     Ended,

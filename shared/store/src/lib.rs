@@ -24,6 +24,7 @@ pub mod catalogs;
 pub mod channel_holds;
 pub mod dead_letter_jobs;
 pub mod dead_letters;
+pub mod digests;
 pub mod events;
 pub mod idempotency;
 pub mod outbox;

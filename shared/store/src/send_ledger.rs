@@ -18,7 +18,7 @@ use crate::{
     audit_log::{self, AuditAction},
     batcher::{Batcher, Gathered, Work},
     columns::int,
-    db::{Db, Document, Input, Prunable, again, fetch, prunable, write_one},
+    db::{Db, Document, Input, Prunable, Tx, again, fetch, prunable, write_one},
     error::StoreError,
     lease::Lease,
 };
@@ -203,55 +203,14 @@ impl SendLedger {
         route: &str,
         cancelled: &[(SendKey, Box<RawValue>)],
     ) -> Result<Vec<ClaimVerdict>, StoreError> {
-        // Rows in one order cannot deadlock.
-        let mut sorted: Vec<&(SendKey, Box<RawValue>)> = cancelled.iter().collect();
-        sorted.sort_by_key(|(key, _)| *key);
-        let keys: Vec<SendKey> = sorted.iter().map(|(key, _)| *key).collect();
         let now = self.db.now();
-        let mut tx = self.db.begin_batch(keys.len()).await?;
-        let won: Vec<KeyRow> = key_input(&keys)
-            .uuid("owner", keys.iter().map(|_| Uuid::now_v7()))
-            .time("claimed_at", keys.iter().map(|_| now))
-            .time("lease_until", keys.iter().map(|_| now))
-            .fetch(
-                tx.conn(),
-                concat!(
-                    claim!(),
-                    " RETURNING accepted_at, delivery_id, generation, attempt"
-                ),
-            )
-            .await?;
-        let won: HashSet<SendKey> = won.iter().map(KeyRow::key).collect();
-        let (ours, others): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|(key, _)| won.contains(key));
-        let our_keys: Vec<SendKey> = ours.iter().map(|(key, _)| *key).collect();
-        key_input(&our_keys)
-            .time("recorded_at", ours.iter().map(|_| now))
-            .json(
-                "outcome",
-                ours.iter().map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
-            )
-            .execute(tx.conn(), RECORD)
-            .await?;
-        let other_keys: Vec<SendKey> = others.iter().map(|(key, _)| *key).collect();
-        let standing: Vec<Row> = key_input(&other_keys).fetch(tx.conn(), STANDING).await?;
-        if !won.is_empty() {
+        let mut tx = self.db.begin_batch(cancelled.len()).await?;
+        let verdicts = conclude_unclaimed(&mut tx, cancelled, now).await?;
+        if verdicts.contains(&ClaimVerdict::Claimed) {
             audit_log::append(&mut tx, who, AuditAction::Cancel, route, now).await?;
         }
         tx.commit().await?;
-        let mut taken = HashMap::with_capacity(standing.len());
-        for row in standing {
-            taken.insert(row.key(), row.taken()?);
-        }
-        cancelled
-            .iter()
-            .map(|(key, _)| {
-                if won.contains(key) {
-                    return Ok(ClaimVerdict::Claimed);
-                }
-                let taken = taken.remove(key).map(ClaimVerdict::Taken);
-                taken.ok_or(StoreError::Corrupt { what: "a send claim" })
-            })
-            .collect()
+        Ok(verdicts)
     }
 
     /// Takes over an attempt whose lease has passed without an outcome; `seen` is the owner that [`Taken`] named.
@@ -324,6 +283,58 @@ impl SendLedger {
         self.db.prune(OUTCOMES, age).await?;
         Ok(claims)
     }
+}
+
+/// Claims attempts that nobody has claimed, and records the outcome of each; a part of the caller's transaction. Returns one
+/// verdict for each, in order. Each attempt may be named once.
+pub(crate) async fn conclude_unclaimed(
+    tx: &mut Tx,
+    attempts: &[(SendKey, Box<RawValue>)],
+    now: Timestamp,
+) -> Result<Vec<ClaimVerdict>, StoreError> {
+    // Rows in one order cannot deadlock.
+    let mut sorted: Vec<&(SendKey, Box<RawValue>)> = attempts.iter().collect();
+    sorted.sort_by_key(|(key, _)| *key);
+    let keys: Vec<SendKey> = sorted.iter().map(|(key, _)| *key).collect();
+    let won: Vec<KeyRow> = key_input(&keys)
+        .uuid("owner", keys.iter().map(|_| Uuid::now_v7()))
+        .time("claimed_at", keys.iter().map(|_| now))
+        .time("lease_until", keys.iter().map(|_| now))
+        .fetch(
+            tx.conn(),
+            concat!(
+                claim!(),
+                " RETURNING accepted_at, delivery_id, generation, attempt"
+            ),
+        )
+        .await?;
+    let won: HashSet<SendKey> = won.iter().map(KeyRow::key).collect();
+    let (ours, others): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|(key, _)| won.contains(key));
+    let our_keys: Vec<SendKey> = ours.iter().map(|(key, _)| *key).collect();
+    key_input(&our_keys)
+        .time("recorded_at", ours.iter().map(|_| now))
+        .json(
+            "outcome",
+            ours.iter().map(|(_, outcome)| Some(Cow::Borrowed(outcome.get()))),
+        )
+        .execute(tx.conn(), RECORD)
+        .await?;
+    let other_keys: Vec<SendKey> = others.iter().map(|(key, _)| *key).collect();
+    let standing: Vec<Row> = key_input(&other_keys).fetch(tx.conn(), STANDING).await?;
+    let mut taken = HashMap::with_capacity(standing.len());
+    for row in standing {
+        taken.insert(row.key(), row.taken()?);
+    }
+    attempts
+        .iter()
+        .map(|(key, _)| {
+            if won.contains(key) {
+                return Ok(ClaimVerdict::Claimed);
+            }
+            let taken = taken.remove(key).map(ClaimVerdict::Taken);
+            taken.ok_or(StoreError::Corrupt { what: "a send claim" })
+        })
+        .collect()
 }
 
 /// Records outcomes, in groups.

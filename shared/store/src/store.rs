@@ -18,6 +18,7 @@ use crate::{
     db::Db,
     dead_letter_jobs::DeadLetterJobs,
     dead_letters::DeadLetters,
+    digests::Digests,
     error::StoreError,
     events::Events,
     idempotency::Idempotency,
@@ -58,6 +59,7 @@ struct Parts {
     dead_letter_jobs: DeadLetterJobs,
     outbox: Outbox,
     waiting: WaitingRecords,
+    digests: Digests,
     audit: Audit,
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
@@ -86,6 +88,7 @@ impl Store {
             dead_letters: DeadLetters::new(model.clone(), db.clone(), config.history_retention),
             dead_letter_jobs: DeadLetterJobs::new(db.clone(), config.history_retention),
             waiting: WaitingRecords::new(db.clone(), shard, outbox.clone()),
+            digests: Digests::new(db.clone(), shard, outbox.clone()),
             outbox,
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
@@ -229,6 +232,12 @@ impl Store {
     #[must_use]
     pub fn waiting(&self) -> &WaitingRecords {
         &self.0.waiting
+    }
+
+    /// Digests and their members.
+    #[must_use]
+    pub fn digests(&self) -> &Digests {
+        &self.0.digests
     }
 
     /// The auditor's counts.

@@ -14,6 +14,7 @@ mod configuration;
 mod connections;
 mod dead_letters;
 mod delivery;
+mod digests;
 mod documents;
 mod logs;
 mod mailers;

@@ -1,7 +1,7 @@
 //! `/v1/catalog`.
 
 use axum::{Json, extract::State, response::Response};
-use carillon_domain::{Catalog, FieldError};
+use carillon_domain::{Catalog, Channel, FieldError, TenantId, field_error::escape_token};
 use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, Problem};
 use serde::Serialize;
 
@@ -57,6 +57,10 @@ pub(crate) async fn put_catalog(
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
+    let errors = missing_templates(&state, caller.tenant(), &catalog).await?;
+    if !errors.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
     let written = state
         .store
         .catalog()
@@ -69,6 +73,39 @@ pub(crate) async fn put_catalog(
         catalog: written.value,
     };
     Ok(tagged(&etag, Json(document)))
+}
+
+/// The digests whose types have no published template: what they collect could not be sent. Without a template, an endpoint
+/// gets the event.
+async fn missing_templates(
+    state: &GatewayState,
+    tenant: &TenantId,
+    catalog: &Catalog,
+) -> Result<Vec<FieldError>, ApiError> {
+    let digests = catalog
+        .categories
+        .iter()
+        .filter_map(|(name, def)| Some((name, def.digest.as_ref()?)));
+    let digests: Vec<_> = digests.collect();
+    if digests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let published = state.store.templates().published(tenant).await?;
+    let has_template = |id: &str| published.iter().any(|row| row.id == id && row.locale.is_none());
+    let mut errors = Vec::new();
+    for (name, digest) in digests {
+        let of_type = catalog.types.get(&digest.event_type);
+        let channels = of_type.into_iter().flat_map(|of_type| &of_type.channels.order);
+        for channel in channels.filter(|channel| **channel != Channel::Webhook) {
+            let id = format!("{}/{channel}", digest.event_type);
+            if !has_template(&id) {
+                let at = format!("/categories/{}/digest/type", escape_token(name));
+                let expected = format!("expected a type whose template {id} is published");
+                errors.push(FieldError::new(at, "missing-template", expected));
+            }
+        }
+    }
+    Ok(errors)
 }
 
 /// The catalog as it is stored.

@@ -105,7 +105,8 @@ async fn try_once(
     }
 }
 
-/// Cancels what waits for an erased user alone, so that its content is erased at once.
+/// Cancels what waits for an erased user alone, and ends the windows of the user's digests, so that their content is erased at
+/// once.
 pub(crate) async fn of_erased(
     state: &GatewayState,
     who: &Principal,
@@ -125,6 +126,7 @@ pub(crate) async fn of_erased(
         }))
         .await?;
     }
+    in_time(state.store.digests().end_of_user(&who.tenant, user)).await?;
     Ok(())
 }
 

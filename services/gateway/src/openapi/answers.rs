@@ -212,9 +212,12 @@ pub(crate) struct Decision {
     /// The address, masked.
     #[schema(nullable = false)]
     to_masked: Option<String>,
-    /// The time until which the message waits; it is then decided again.
+    /// The time until which the message waits; it is then decided again, or sent in its digest.
     #[schema(nullable = false)]
     until: Option<DateTime<Utc>>,
+    /// The digest that the message joins: the id of the event by which it is sent.
+    #[schema(nullable = false)]
+    digest_id: Option<Uuid>,
     /// The resulting delivery, if there is one.
     #[schema(nullable = false)]
     delivery_id: Option<Uuid>,
@@ -398,7 +401,7 @@ pub(crate) struct Stats {
     cancelled: u64,
     /// Events that wait until they are due.
     waiting: u64,
-    /// Deliveries that were decided to be sent or deferred.
+    /// Deliveries that were decided to be sent, deferred or collected.
     deliveries_produced: u64,
     /// Deliveries whose state is final.
     ended: u64,

@@ -41,6 +41,7 @@ pub(crate) enum StatusName {
     Cancelled,
     Suppressed,
     DeadLettered,
+    Digested,
     Delivered,
     Bounced,
     Opened,
@@ -83,6 +84,8 @@ pub(crate) enum ReasonName {
     InvalidRecipient,
     QuietHours,
     ExpiresInQuietHours,
+    Digest,
+    ExpiresInDigest,
     OverLimit,
     Downgraded,
     LimitUnknown,
@@ -425,7 +428,7 @@ pub(crate) struct CatalogBody {
     /// Event types by name: `category`, `channels`, `critical`, `priority`, `schema`, `match`, `recipients_from`, `sensitive`.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, Map<String, Value>>>,
-    /// Categories by name: `title`, `default`, `limits`, `overflow`, `on_uncertain`.
+    /// Categories by name: `title`, `default`, `limits`, `overflow`, `digest`, `on_uncertain`.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, Map<String, Value>>>,
     /// The timezone, IANA, of recipients of whom none is known; UTC if absent.

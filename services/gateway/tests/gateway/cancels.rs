@@ -88,6 +88,7 @@ async fn project_scheduled(setting: &Setting, id: &str) {
 async fn store_waiting(setting: &Setting, id: &str) -> Uuid {
     let key = key(setting, id);
     let waiting = Waiting {
+        digest: None,
         release: Release {
             v: WAITING_VERSION,
             id: Waiting::id_of_event(&key.tenant, &key.source, &key.event_id),

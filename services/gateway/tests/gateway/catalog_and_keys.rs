@@ -60,7 +60,7 @@ async fn a_wrong_catalog_is_refused_field_by_field() {
         let mut errors = put(wrong).await.problem(422, "validation");
         errors.sort();
         let expected = [
-            "/categories/c/limits/0 range",
+            "/categories/c/limits/0/max range",
             "/types/A/category unknown",
             "/types/A/channels/order required",
             "/types/A/schema/type schema",

@@ -26,6 +26,7 @@ async fn decided(setting: &Setting) {
         steps: Steps::default(),
         to_masked: None,
         until: None,
+        digest_id: None,
         delivery_id: None,
     };
     let off = "Not sent: the user turned off OrderShipped by email.";

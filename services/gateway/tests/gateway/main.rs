@@ -19,6 +19,7 @@ mod dead_letter_edits;
 mod dead_letter_job_pages;
 mod dead_letter_jobs;
 mod decisions;
+mod digests;
 mod endpoints;
 mod events_bad;
 mod events_good;

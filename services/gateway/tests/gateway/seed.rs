@@ -102,6 +102,7 @@ async fn project(
             steps: Steps::default(),
             to_masked: Some("a***@example.com".to_owned()),
             until: None,
+            digest_id: None,
             delivery_id: Some(id),
         }],
     });

@@ -7,6 +7,7 @@
 
 mod bindings;
 mod deliveries;
+mod digests;
 mod fan_out;
 mod hostile;
 mod limits;

@@ -110,7 +110,10 @@ async fn a_message_that_waits_again_at_its_release_waits_for_the_next_room() {
         let deferred = setting.route_event(&bill("e-2")).await;
         let released = release_after(setting, &deferred.waiting[0], MINUTE * 60).await;
         // Another message takes the room at the same moment.
-        assert_eq!(setting.route_event(&bill("e-3")).await.decisions(), ["email send allowed"]);
+        assert_eq!(
+            setting.route_event(&bill("e-3")).await.decisions(),
+            ["email send allowed"]
+        );
         let again = setting.route(&[released]).await;
         assert_eq!(again.decisions(), ["email defer over_limit"]);
         let (first, second) = (waiting(&deferred), waiting(&again));
@@ -131,14 +134,17 @@ async fn a_message_that_would_expire_before_the_limit_has_room_is_dropped() {
         assert_eq!(dropped.decisions(), ["email drop over_limit"]);
         assert!(dropped.waiting.is_empty());
         assert!(
-            dropped.only().decisions[0]
-                .sentence
-                .ends_with("and the event expires before it has room again at 12:00, 24 Nov (Europe/Berlin)."),
+            dropped.only().decisions[0].sentence.ends_with(
+                "and the event expires before it has room again at 12:00, 24 Nov (Europe/Berlin)."
+            ),
             "{:?}",
             dropped.only().decisions[0]
         );
         let long = with(bill("e-3"), "expiresat", json!("2026-11-24T11:00:01Z"));
-        assert_eq!(setting.route_event(&long).await.decisions(), ["email defer over_limit"]);
+        assert_eq!(
+            setting.route_event(&long).await.decisions(),
+            ["email defer over_limit"]
+        );
     })
     .await;
 }

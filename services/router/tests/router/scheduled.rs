@@ -307,6 +307,7 @@ async fn release_deliveries(setting: &Setting, event: &Record, parts: Vec<Waitin
         user_id: None,
         due: later(),
         reason: "quiet_hours".into(),
+        digest: None,
         release: Release {
             v: WAITING_VERSION,
             id: Waiting::id_of_deliveries(&setting.tenant, source, &event_id, None, later()),

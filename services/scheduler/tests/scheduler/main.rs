@@ -3,6 +3,7 @@
 
 mod canaries;
 mod crashes;
+mod digests;
 mod jobs;
 mod support;
 mod waiting;

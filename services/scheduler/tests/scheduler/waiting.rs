@@ -16,6 +16,7 @@ use crate::support::{Setting, killed_after, on_scheduler, start};
 fn waiting(setting: &Setting, number: i64, due: Timestamp) -> Waiting {
     let (tenant, event_id) = (TenantId::default(), format!("e-{number}").into());
     Waiting {
+        digest: None,
         release: Release {
             v: WAITING_VERSION,
             id: Waiting::id_of_event(&tenant, "/shop", &event_id),

@@ -44,6 +44,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
         steps: Steps::default(),
         to_masked: sends.then(|| "a…@example.com".to_owned()),
         until: None,
+        digest_id: None,
         delivery_id: sends.then(|| delivery_id(event, channel)),
     }
 }

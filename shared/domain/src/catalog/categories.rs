@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Catalog, CategoryDef, ChannelMode, EventTypeDef, LimitDef, Overflow};
+use super::{Catalog, CategoryDef, ChannelMode, EventTypeDef, LimitDef, Overflow, digests};
 use crate::{
     duration_text,
     field_error::{FieldError, escape_token, is_full, quoted},
@@ -27,6 +27,7 @@ pub(super) fn validate(
     if def.overflow == Overflow::Downgrade {
         validate_downgrade(catalog, name, errors);
     }
+    digests::validate(catalog, name, def, at, errors);
 }
 
 fn validate_title(title: &BTreeMap<String, String>, at: &str, errors: &mut Vec<FieldError>) {
@@ -98,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_is_refused_with_field_and_value() {
-        let limits = json!([{"channel": "email", "max": 0, "per": "1h"}, {"channel": "email", "max": 1, "per": "0s"}]);
+        let limits =
+            json!([{"channel": "email", "max": 0, "per": "1h"}, {"channel": "email", "max": 1, "per": "0s"}]);
         assert_eq!(
             errors(&json!({"categories": {"c": {"limits": limits}}})),
             [
@@ -112,7 +114,9 @@ mod tests {
     fn an_unknown_overflow_is_refused_with_the_known_ones() {
         let error = serde_json::from_value::<CategoryDef>(json!({"overflow": "queue"})).unwrap_err();
         assert!(
-            error.to_string().starts_with("unknown variant `queue`, expected one of `drop`, `defer`"),
+            error
+                .to_string()
+                .starts_with("unknown variant `queue`, expected one of `drop`, `defer`"),
             "{error}"
         );
     }

@@ -8,6 +8,8 @@
 //! - `News`: newsletters (sent until opted out, limited), by e-mail.
 //! - `Code`: security and critical, by text message, or else by e-mail.
 //! - `Reminder`: reminders (limited by e-mail and text message, over which they wait), by e-mail and text message.
+//! - `Alert`: alerts (collected by e-mail until 18:00 into an `AlertDigest`), by push and e-mail. `Watch`: by e-mail, or else by push.
+//! - `Tip`: tips (limited by e-mail, over which they are collected for a day into a `TipDigest`), by e-mail.
 //! - `Offer`: offers (limited by push and e-mail, over which the next channel is used), by push, e-mail, or text message.
 //!
 //! A limit that is used up has room again at 10:30.
@@ -26,10 +28,17 @@ const CATALOG: &str = r#"{"types": {
         "Sale": {"category": "marketing", "channels": {"mode": "fallback", "order": ["push", "email"]}},
         "News": {"category": "newsletters", "channels": {"order": ["email"]}},
         "Code": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["sms", "email"]}},
+        "Alert": {"category": "alerts", "channels": {"order": ["push", "email"]}},
+        "Watch": {"category": "alerts", "channels": {"mode": "fallback", "order": ["email", "push"]}},
+        "AlertDigest": {"category": "alerts", "channels": {"order": ["email"]}},
+        "Tip": {"category": "tips", "channels": {"order": ["email"]}},
+        "TipDigest": {"category": "tips", "channels": {"order": ["email"]}},
         "Reminder": {"category": "reminders", "channels": {"order": ["email", "sms"]}},
         "Offer": {"category": "offers", "channels": {"mode": "fallback", "order": ["push", "email", "sms"]}}},
     "categories": {"transactional": {}, "security": {"limits": [{"channel": "sms", "max": 1, "per": "1h"}]},
         "reminders": {"overflow": "defer", "limits": [{"channel": "email", "max": 1, "per": "1h"}, {"channel": "sms", "max": 1, "per": "1h"}]},
+        "alerts": {"digest": {"type": "AlertDigest", "at": ["18:00"]}},
+        "tips": {"overflow": "digest", "limits": [{"channel": "email", "max": 1, "per": "1h"}], "digest": {"type": "TipDigest", "every": "1d"}},
         "offers": {"overflow": "downgrade", "limits": [{"channel": "push", "max": 1, "per": "1h"}, {"channel": "email", "max": 1, "per": "1h"}]},
         "newsletters": {"limits": [{"channel": "email", "max": 1, "per": "1h"}, {"channel": "email", "max": 3, "per": "1d"}]},
         "marketing": {"default": "opt_out", "limits": [{"channel": "email", "max": 1, "per": "1h"}]}}}"#;
@@ -159,6 +168,41 @@ News, limit used up, quiet 09:00-12:00           | email waits until 12:00, 24 N
 News, to guest@example.com, limit used up        | email dropped: over_limit
 News, newsletters email off, limit used up       | email not sent: opted_out_category
 
+# Digests: the message is collected until the window ends, on the channels of the digest's type. The digest itself is not collected.
+Alert                                            | push sent; email collected until 18:00, 24 Nov (UTC): digest
+Alert, at 17:59                                  | push sent; email collected until 18:00, 24 Nov (UTC): digest
+Alert, at 18:00                                  | push sent; email collected until 18:00, 25 Nov (UTC): digest
+Alert, zone Asia/Tokyo                           | push sent; email collected until 18:00, 25 Nov (Asia/Tokyo): digest
+Alert, event zone America/New_York, zone Asia/Tokyo | push sent; email collected until 18:00, 24 Nov (America/New_York): digest
+Alert, tenant zone Europe/Berlin, to guest@example.com | push not sent: no_address; email collected until 18:00, 24 Nov (Europe/Berlin): digest
+Alert, expires 18:00                             | push sent; email dropped: expires_in_digest
+Alert, expires 18:01                             | push sent; email collected until 18:00, 24 Nov (UTC): digest
+Alert, alerts email off                          | push sent; email not sent: opted_out_category
+Alert, email suppressed by manual                | push sent; email not sent: suppressed
+Alert, quiet 09:00-12:00                         | push waits until 12:00, 24 Nov (UTC): quiet_hours; email waits until 12:00, 24 Nov (UTC): quiet_hours
+Alert, waited                                    | push sent; email collected until 18:00, 24 Nov (UTC): digest
+Alert, to ada, to ada@example.com                | push sent; email collected until 18:00, 24 Nov (UTC): digest; push not sent: no_address; email not sent: repeated_address
+Watch                                            | email collected until 18:00, 24 Nov (UTC): digest; push not sent: fallback_not_needed
+Watch, no email                                  | email not sent: no_address; push sent
+AlertDigest                                      | email sent
+AlertDigest, quiet 09:00-12:00                   | email waits until 12:00, 24 Nov (UTC): quiet_hours
+
+# A member whose digest is about to be sent is decided again from suppression on, without waits.
+Watch, collected                                 | email sent; push sent
+Watch, collected, quiet 09:00-12:00, asks for email | email sent; push sent
+Watch, collected, Watch email off                | email not sent: opted_out_type; push sent
+Watch, collected, email suppressed by opted_out  | email not sent: stopped; push sent
+Watch, collected, expires 09:00                  | email not sent: expired; push not sent: expired
+Watch, collected, to stranger                    | email not sent: unknown_user; push not sent: unknown_user
+
+# Overflow `digest`: only messages over the limit are collected. The digest itself waits if it is over the limit.
+Tip                                              | email sent
+Tip, limit used up                               | email collected until 00:00, 25 Nov (UTC): over_limit
+Tip, limit used up, expires 23:59                | email dropped: expires_in_digest
+Tip, limit unknown                               | email sent: limit_unknown
+TipDigest, limit used up                         | email waits until 10:30, 24 Nov (UTC): over_limit
+TipDigest, limit used up, expires 10:30          | email dropped: over_limit
+
 # Overflow `defer`: the message waits until the limit has room, unless it would expire by then.
 Reminder                                         | email sent; sms sent
 Reminder, limit used up                          | email waits until 10:30, 24 Nov (UTC): over_limit; sms waits until 10:30, 24 Nov (UTC): over_limit
@@ -286,6 +330,8 @@ impl Given {
             self.contacts.push((Channel::Push, "device-2"));
         } else if condition == "waited" {
             self.entry = Entry::Suppression;
+        } else if condition == "collected" {
+            self.entry = Entry::Digest;
         } else if condition == "limit used up" {
             self.verdict = exceeded();
         } else if condition == "limit unknown" {
@@ -418,6 +464,15 @@ fn told(decision: &Decision) -> String {
             let (until, _) = sentence.split_once(": ").unwrap();
             format!("{channel} waits until {until}: {reason}")
         }
+        (Outcome::Digest, _) => {
+            let sentence = decision.sentence.strip_prefix("Collected until ").unwrap();
+            let (until, digest) = sentence.split_once(", in digest ").unwrap();
+            assert!(
+                digest.starts_with(&decision.digest_id.unwrap().to_string()),
+                "{digest}"
+            );
+            format!("{channel} collected until {until}: {reason}")
+        }
         (other, _) => panic!("no rule has the outcome {other}"),
     }
 }
@@ -442,7 +497,7 @@ fn each_case_of_the_table_is_decided_as_it_says() {
             );
             assert_eq!(
                 decision.delivery_id.is_some(),
-                matches!(decision.outcome, Outcome::Send | Outcome::Defer),
+                matches!(decision.outcome, Outcome::Send | Outcome::Defer | Outcome::Digest),
                 "{conditions}"
             );
         }

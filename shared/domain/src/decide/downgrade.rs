@@ -14,11 +14,7 @@ pub struct Downgrades(HashSet<(NotificationId, Channel)>);
 impl Downgrades {
     /// Adds the messages that verdicts have found over a limit; the verdicts are those of the drafts' checks, in order.
     /// Returns whether there are new ones, so that the event has to be evaluated again.
-    pub fn add<'d>(
-        &mut self,
-        drafts: impl Iterator<Item = &'d Draft>,
-        verdicts: &[LimitVerdict],
-    ) -> bool {
+    pub fn add<'d>(&mut self, drafts: impl Iterator<Item = &'d Draft>, verdicts: &[LimitVerdict]) -> bool {
         let before = self.0.len();
         let mut rest = verdicts;
         for draft in drafts {

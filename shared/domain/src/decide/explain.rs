@@ -5,6 +5,7 @@ use super::{Decision, Facts, Reason};
 use crate::{
     channel::Channel,
     clock::Timestamp,
+    digest::Digest,
     field_error::FieldError,
     quiet_hours::{Zone, until_text},
     suppression::Suppression,
@@ -25,7 +26,7 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::Allowed => format!("To be sent by {channel}: no rule forbids it."),
         Reason::Critical => {
             format!(
-                "To be sent by {channel}: {event_type} is critical, so preferences, quiet hours and limits do not apply."
+                "To be sent by {channel}: {event_type} is critical, so preferences, quiet hours, digests and limits do not apply."
             )
         }
         Reason::Expired => "Not sent: the event had expired before it was decided.".to_owned(),
@@ -58,6 +59,8 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         // These have an end, which the sentence names.
         Reason::QuietHours => "Held back: quiet hours.".to_owned(),
         Reason::ExpiresInQuietHours => "Dropped: the event expires during quiet hours.".to_owned(),
+        Reason::Digest => "Collected into a digest.".to_owned(),
+        Reason::ExpiresInDigest => "Dropped: the event expires before its digest is sent.".to_owned(),
         Reason::OverLimit => over_limit_of(category, channel),
         // This has an earlier channel, which the sentence names.
         Reason::Downgraded => downgraded(None, channel),
@@ -82,6 +85,34 @@ pub(super) fn held_back(wait: &Wait) -> String {
 pub(super) fn expires_in_wait(wait: &Wait) -> String {
     let end = until_text(wait.until, wait.zone);
     format!("Dropped: the event expires before the end of the recipient's quiet hours at {end}.")
+}
+
+/// The sentence of a message that joins a digest.
+pub(super) fn collected(digest: &Digest, zone: Zone) -> String {
+    format!("{}.", collected_until(digest, zone))
+}
+
+/// The sentence of a message that joins a digest because a limit has no room.
+pub(super) fn collected_over_limit(decision: &Decision, digest: &Digest, zone: Zone) -> String {
+    format!(
+        "{}: {}.",
+        collected_until(digest, zone),
+        used_up(&decision.category, decision.channel)
+    )
+}
+
+fn collected_until(digest: &Digest, zone: Zone) -> String {
+    format!(
+        "Collected until {}, in digest {}",
+        until_text(digest.window.end, zone),
+        digest.id
+    )
+}
+
+/// The sentence of a message that would expire before its digest is sent.
+pub(super) fn expires_in_digest(wait: &Wait) -> String {
+    let end = until_text(wait.until, wait.zone);
+    format!("Dropped: the event expires before its digest is sent at {end}.")
 }
 
 /// The sentence of a decision about an invalid recipient.
@@ -119,7 +150,10 @@ pub(super) fn expires_over_limit(decision: &Decision, wait: &Wait) -> String {
 pub(super) fn passed_on(decision: &Decision, next: Option<Channel>) -> String {
     let used_up = used_up(&decision.category, decision.channel);
     match next {
-        Some(next) => format!("Not sent by {}: {used_up}, so {next} is used instead.", decision.channel),
+        Some(next) => format!(
+            "Not sent by {}: {used_up}, so {next} is used instead.",
+            decision.channel
+        ),
         None => format!("Dropped: {used_up}, and no later channel of the type can be used."),
     }
 }
@@ -128,7 +162,9 @@ pub(super) fn passed_on(decision: &Decision, next: Option<Channel>) -> String {
 pub(super) fn downgraded(from: Option<Channel>, channel: Channel) -> String {
     match from {
         Some(from) => format!("To be sent by {channel}: the limit of the category on {from} is used up."),
-        None => format!("To be sent by {channel}: the limit of the category on an earlier channel is used up."),
+        None => {
+            format!("To be sent by {channel}: the limit of the category on an earlier channel is used up.")
+        }
     }
 }
 

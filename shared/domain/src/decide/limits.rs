@@ -5,8 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    Decision, Decisions, DeferredDelivery, Draft, DraftOverflow, Facts, LimitCheck, LimitVerdict, Outcome,
-    Reason,
+    CollectedDelivery, Decision, Decisions, DeferredDelivery, Draft, DraftOverflow, Facts, Joins, LimitCheck,
+    LimitVerdict, Outcome, Reason,
     explain::{self, Wait},
 };
 use crate::{catalog::Overflow, channel::Channel, clock::Timestamp, delivery::Delivery, duration_text};
@@ -62,6 +62,7 @@ pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions
     match draft.decision.outcome {
         Outcome::Send => {}
         Outcome::Defer => return deferred(&draft.decision, draft.targets),
+        Outcome::Digest => return collected(&draft.decision, draft.targets, draft.joins),
         _ => return alone(draft.decision),
     }
     let verdict = judge(&mut draft, verdicts);
@@ -69,10 +70,14 @@ pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions
         mut decision,
         targets,
         overflow,
+        joins,
         ..
     } = draft;
     if let Some(room_at) = verdict.room_at {
-        return over(decision, targets, overflow, room_at);
+        return match joins.filter(|_| overflow.treatment == Overflow::Digest) {
+            Some(joins) => over_into_digest(decision, targets, overflow, joins),
+            None => over(decision, targets, overflow, room_at),
+        };
     }
     if verdict.is_unknown {
         decision.reason = Reason::LimitUnknown;
@@ -95,7 +100,8 @@ pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions
 
 /// Notes the verdicts in the decision's steps.
 fn judge(draft: &mut Draft, verdicts: &[LimitVerdict]) -> Verdict {
-    let waits = draft.overflow.treatment == Overflow::Defer;
+    let is_collected = draft.joins.is_some() && draft.overflow.treatment == Overflow::Digest;
+    let waits = is_collected || draft.overflow.treatment.waits();
     let mut all = Verdict::default();
     // The limits could not be counted for longer than the router waits: one message too many is better than a lost one.
     let unknown = std::iter::repeat(&LimitVerdict::Unavailable);
@@ -112,7 +118,7 @@ fn judge(draft: &mut Draft, verdicts: &[LimitVerdict]) -> Verdict {
             channel: check.limit.channel,
             max: check.limit.max,
             per: duration_text::format(check.limit.per),
-            until: room_at.filter(|_| waits),
+            until: room_at.filter(|_| waits && !is_collected),
         };
         draft.decision.steps.note("limit", result, &limit);
     }
@@ -135,10 +141,11 @@ fn over(
     match overflow.treatment {
         Overflow::Drop => decision.sentence = explain::over_limit(&decision),
         Overflow::Downgrade => decision.sentence = explain::passed_on(&decision, overflow.next),
-        Overflow::Defer if expires_by(&targets, room_at) => {
+        // A digest over a limit has no digest to join.
+        Overflow::Defer | Overflow::Digest if expires_by(&targets, room_at) => {
             decision.sentence = explain::expires_over_limit(&decision, &wait);
         }
-        Overflow::Defer => {
+        Overflow::Defer | Overflow::Digest => {
             decision.outcome = Outcome::Defer;
             decision.until = Some(room_at);
             decision.sentence = explain::waits_for_limit(&decision, &wait);
@@ -146,6 +153,29 @@ fn over(
         }
     }
     alone(decision)
+}
+
+/// The decision about a message over a limit that joins a digest.
+fn over_into_digest(
+    mut decision: Decision,
+    targets: Vec<(Option<String>, Delivery)>,
+    overflow: DraftOverflow,
+    joins: Joins,
+) -> Decisions {
+    let (digest, zone) = (joins.digest, overflow.zone);
+    let until = digest.window.end;
+    if expires_by(&targets, until) {
+        decision.reason = Reason::ExpiresInDigest;
+        decision.outcome = Outcome::Drop;
+        decision.sentence = explain::expires_in_digest(&Wait { until, zone });
+        return alone(decision);
+    }
+    decision.reason = Reason::OverLimit;
+    decision.outcome = Outcome::Digest;
+    decision.until = Some(until);
+    decision.digest_id = Some(digest.id);
+    decision.sentence = explain::collected_over_limit(&decision, &digest, zone);
+    collected(&decision, targets, Some(joins))
 }
 
 /// Whether the event expires at a time, or before it.
@@ -180,6 +210,28 @@ fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> De
         all.decisions.push(of_target(decision, masked, &delivery));
         all.deferred.push(DeferredDelivery {
             until,
+            reason: decision.reason,
+            delivery,
+        });
+    }
+    all
+}
+
+/// The deliveries of a draft that joins a digest, with a decision for each.
+fn collected(
+    decision: &Decision,
+    targets: Vec<(Option<String>, Delivery)>,
+    joins: Option<Joins>,
+) -> Decisions {
+    let Some(Joins { digest, recipient }) = joins else {
+        return alone(decision.clone());
+    };
+    let mut all = Decisions::default();
+    for (masked, delivery) in targets {
+        all.decisions.push(of_target(decision, masked, &delivery));
+        all.collected.push(CollectedDelivery {
+            digest,
+            recipient: recipient.clone(),
             reason: decision.reason,
             delivery,
         });

@@ -9,6 +9,7 @@ mod limits;
 mod once;
 mod rules;
 mod steps;
+mod unsent;
 mod unusable;
 mod whole;
 
@@ -22,6 +23,7 @@ pub use downgrade::Downgrades;
 pub use once::once_per_address;
 pub use rules::{Entry, evaluate, repeated};
 pub use steps::{Step, Steps};
+pub use unsent::not_sent;
 pub use unusable::unusable;
 pub use whole::{Concluded, EventFacts, conclude, guests_of, take_repeated, users_of};
 
@@ -31,8 +33,9 @@ use crate::{
     clock::Timestamp,
     contact::{AddressHash, AddressKey, ContactPoint},
     delivery::Delivery,
+    digest::{Digest, DigestPlan},
     event::Event,
-    ids::{DeliveryId, NotificationId, TenantId, UserId},
+    ids::{DeliveryId, DigestId, NotificationId, TenantId, UserId},
     preference::Preferences,
     quiet_hours::{QuietHours, Zone},
     recipient::Recipient,
@@ -89,6 +92,8 @@ pub struct Facts<'a> {
     pub zone: Zone,
     /// The quiet hours of a recipient who has set none.
     pub quiet_hours: &'a [QuietHours],
+    /// The digest of the category.
+    pub digest: Option<DigestPlan<'a>>,
     /// The rule with which the evaluation begins.
     pub entry: Entry,
     /// The release with which the message comes, if it has waited. Each release counts against limits anew, because what
@@ -196,6 +201,10 @@ pub enum Reason {
     QuietHours,
     /// The event expires before the end of the recipient's quiet hours.
     ExpiresInQuietHours,
+    /// The category's messages are collected into a digest.
+    Digest,
+    /// The event expires before its digest is sent.
+    ExpiresInDigest,
     /// The limit of the category on the channel is used up.
     OverLimit,
     /// The limit of the category on an earlier channel is used up, so this channel is used instead.
@@ -227,9 +236,12 @@ pub struct Decision {
     /// The address, masked for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,
-    /// The time until which the message waits; it is then decided again.
+    /// The time until which the message waits; it is then decided again, or sent in its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// The digest that the message joins: the id of the event by which it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_id: Option<DigestId>,
     /// The resulting delivery, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
@@ -269,6 +281,15 @@ pub struct Draft {
     pub(crate) checks: Vec<LimitCheck>,
     /// What becomes of the message if a limit has no room.
     pub(crate) overflow: DraftOverflow,
+    /// The digest that the message joins, in any case or if a limit has no room.
+    pub(crate) joins: Option<Joins>,
+}
+
+/// The digest that a message joins.
+#[derive(Debug, Clone)]
+pub(crate) struct Joins {
+    pub(crate) digest: Digest,
+    pub(crate) recipient: Recipient,
 }
 
 /// What becomes of a message over a limit.
@@ -292,6 +313,21 @@ pub struct Decisions {
     pub deliveries: Vec<Delivery>,
     /// The deliveries that wait, one for each decision to defer.
     pub deferred: Vec<DeferredDelivery>,
+    /// The deliveries that are collected, one for each decision for a digest.
+    pub collected: Vec<CollectedDelivery>,
+}
+
+/// A delivery that is collected into a digest.
+#[derive(Debug, Clone)]
+pub struct CollectedDelivery {
+    /// The digest.
+    pub digest: Digest,
+    /// The recipient.
+    pub recipient: Recipient,
+    /// The reason of the decision.
+    pub reason: Reason,
+    /// The delivery as it would be sent alone.
+    pub delivery: Delivery,
 }
 
 /// A delivery that waits until it is decided again.
@@ -322,6 +358,12 @@ impl Draft {
         &self.checks
     }
 
+    /// The decision, as far as it is made without the limits.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
     /// Applies the verdicts, one for each check in order.
     #[must_use]
     pub fn conclude(self, verdicts: &[LimitVerdict]) -> Decisions {
@@ -335,6 +377,7 @@ impl Decisions {
         self.decisions.extend(other.decisions);
         self.deliveries.extend(other.deliveries);
         self.deferred.extend(other.deferred);
+        self.collected.extend(other.collected);
     }
 }
 

@@ -35,7 +35,11 @@ pub fn once_per_address(recipients: &mut [(Facts<'_>, Vec<Draft>)]) {
 
 /// Whether a message is sent, now or after a wait.
 fn is_sent(draft: &Draft) -> bool {
-    !draft.overflow.is_downgraded && matches!(draft.decision.outcome, Outcome::Send | Outcome::Defer)
+    !draft.overflow.is_downgraded
+        && matches!(
+            draft.decision.outcome,
+            Outcome::Send | Outcome::Defer | Outcome::Digest
+        )
 }
 
 /// The address of a draft, in the form in which two spellings are equal. Guests have no devices, so push is
@@ -64,10 +68,12 @@ fn suppress(facts: &Facts<'_>, draft: &mut Draft) {
     let reason = Reason::RepeatedAddress;
     draft.targets.clear();
     draft.checks.clear();
+    draft.joins = None;
     let decision = &mut draft.decision;
     decision.outcome = Outcome::Suppress;
     decision.reason = reason;
     decision.until = None;
+    decision.digest_id = None;
     decision.sentence = explain::sentence(reason, facts, decision.channel);
     decision.steps.note("address", "stop", &Input("repeated", true));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Contact, Decision, Draft, DraftOverflow, Facts, Outcome, Reason,
+    Contact, Decision, Draft, DraftOverflow, Facts, Joins, Outcome, Reason,
     explain::{self, Wait},
     limits,
     steps::{Input, Notes},
@@ -18,6 +18,7 @@ use crate::{
     clock::Timestamp,
     contact::{Target, mask},
     delivery::{DELIVERY_VERSION, Delivery},
+    digest::Digest,
     ids::{DeliveryId, NotificationId},
     preference::Level,
     suppression::{Suppression, SuppressionReason},
@@ -35,6 +36,8 @@ enum Ruling {
     Stop(Reason),
     /// The message waits until this time and is then decided again.
     Wait(Timestamp, Reason),
+    /// The message joins a digest.
+    Collect(Digest),
 }
 
 /// The rule with which the evaluation begins.
@@ -46,28 +49,34 @@ pub enum Entry {
     /// Suppression: the message has waited. The rules before it that would judge the event's request again are left out;
     /// those about its expiry, its recipient and the address are applied, because these may have changed.
     Suppression,
+    /// As [`Self::Suppression`], without waits: the message was collected, and its digest is about to be sent.
+    Digest,
 }
 
-/// The rules in their order, each with whether it is applied to a message that has waited. The limits come after them
-/// ([`limits`]), because they are counted elsewhere.
-const RULES: [(Rule, bool); 9] = [
-    (type_channels, false),
-    (expiry, true),
-    (requested_channels, false),
-    (fallback, false),
-    (recipient, true),
-    (address, true),
-    (suppression, true),
-    (preference, true),
-    (waits::quiet_hours, true),
+/// The entries with which a rule is applied.
+const FIRST: &[Entry] = &[Entry::Start];
+const WAITS: &[Entry] = &[Entry::Start, Entry::Suppression];
+const EACH: &[Entry] = &[Entry::Start, Entry::Suppression, Entry::Digest];
+
+/// The rules in their order, each with the entries with which it is applied. The limits come after them ([`limits`]), because
+/// they are counted elsewhere.
+const RULES: [(Rule, &[Entry]); 10] = [
+    (type_channels, FIRST),
+    (expiry, EACH),
+    (requested_channels, FIRST),
+    (fallback, FIRST),
+    (recipient, EACH),
+    (address, EACH),
+    (suppression, EACH),
+    (preference, EACH),
+    (waits::quiet_hours, WAITS),
+    (waits::digest, WAITS),
 ];
 
 impl Entry {
     /// The rules that are applied.
     fn rules(self) -> impl Iterator<Item = Rule> {
-        let applied = RULES
-            .into_iter()
-            .filter(move |(_, again)| self == Self::Start || *again);
+        let applied = RULES.into_iter().filter(move |(_, with)| with.contains(&self));
         applied.map(|(rule, _)| rule)
     }
 }
@@ -95,6 +104,8 @@ struct Trail<'a> {
     suppression: Option<Suppression>,
     /// The wait that a rule demands, or for which the message is dropped.
     wait: Option<Wait>,
+    /// The digest that the message joins, in any case or if a limit has no room.
+    digest: Option<Digest>,
 }
 
 /// The turn of a channel in a fallback order.
@@ -123,6 +134,7 @@ impl<'a> Trail<'a> {
             reason: Reason::Allowed,
             suppression: None,
             wait: None,
+            digest: None,
         }
     }
 
@@ -161,6 +173,7 @@ impl<'a> Trail<'a> {
             sentence: match (reason, &self.suppression, &self.wait) {
                 (Reason::QuietHours, _, Some(wait)) => explain::held_back(wait),
                 (Reason::ExpiresInQuietHours, _, Some(wait)) => explain::expires_in_wait(wait),
+                (Reason::ExpiresInDigest, _, Some(wait)) => explain::expires_in_digest(wait),
                 (_, Some(suppression), _) => explain::suppressed(suppression, self.channel),
                 (Reason::Downgraded, ..) => explain::downgraded(self.turn.downgraded_from, self.channel),
                 _ => explain::sentence(reason, self.facts, self.channel),
@@ -168,13 +181,14 @@ impl<'a> Trail<'a> {
             steps: self.steps.end(),
             to_masked: None,
             until: None,
+            digest_id: None,
             delivery_id: None,
         }
     }
 
     fn stop(self, reason: Reason) -> Draft {
         let outcome = match reason {
-            Reason::ExpiresInQuietHours => Outcome::Drop,
+            Reason::ExpiresInQuietHours | Reason::ExpiresInDigest => Outcome::Drop,
             _ => Outcome::Suppress,
         };
         Draft {
@@ -182,7 +196,15 @@ impl<'a> Trail<'a> {
             targets: Vec::new(),
             checks: Vec::new(),
             overflow: DraftOverflow::NONE,
+            joins: None,
         }
+    }
+
+    fn joins(&self) -> Option<Joins> {
+        Some(Joins {
+            digest: self.digest?,
+            recipient: self.facts.recipient.clone(),
+        })
     }
 
     fn overflow(&self) -> DraftOverflow {
@@ -227,7 +249,7 @@ fn evaluate_channels(
         // A message that waits takes its turn in a fallback order: it is sent later. One over a limit passes its turn on.
         match draft.decision.outcome {
             Outcome::Send if draft.overflow.is_downgraded => downgraded_from = Some(channel),
-            Outcome::Send | Outcome::Defer => used = used.or(Some(channel)),
+            Outcome::Send | Outcome::Defer | Outcome::Digest => used = used.or(Some(channel)),
             _ => {}
         }
         drafts.push(draft);
@@ -258,6 +280,7 @@ fn evaluate_channel(facts: &Facts<'_>, channel: Channel, turn: Turn) -> Draft {
             Ruling::Pass => {}
             Ruling::Stop(reason) => return trail.stop(reason),
             Ruling::Wait(until, reason) => return defer(trail, until, reason),
+            Ruling::Collect(digest) => return collect(trail, digest),
         }
     }
     send(trail)
@@ -428,12 +451,13 @@ fn send(mut trail: Trail<'_>) -> Draft {
         Some((_, first)) if !facts.definition.critical => limits::checks(facts, channel, first),
         _ => Vec::new(),
     };
-    let overflow = trail.overflow();
+    let (overflow, joins) = (trail.overflow(), trail.joins());
     Draft {
         decision: trail.decision(Outcome::Send, reason),
         targets,
         checks,
         overflow,
+        joins,
     }
 }
 
@@ -448,6 +472,24 @@ fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
         targets,
         checks: Vec::new(),
         overflow: DraftOverflow::NONE,
+        joins: None,
+    }
+}
+
+/// The draft of a message that joins a digest. The digest is limited when it is sent.
+fn collect(mut trail: Trail<'_>, digest: Digest) -> Draft {
+    trail.digest = Some(digest);
+    let (targets, joins, zone) = (targets(&mut trail), trail.joins(), waits::zone(trail.facts));
+    let mut decision = trail.decision(Outcome::Digest, Reason::Digest);
+    decision.until = Some(digest.window.end);
+    decision.digest_id = Some(digest.id);
+    decision.sentence = explain::collected(&digest, zone);
+    Draft {
+        decision,
+        targets,
+        checks: Vec::new(),
+        overflow: DraftOverflow::NONE,
+        joins,
     }
 }
 

@@ -47,11 +47,13 @@ pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &Inv
                     steps: steps.end(),
                     to_masked: None,
                     until: None,
+                    digest_id: None,
                     delivery_id: None,
                 },
                 targets: Vec::new(),
                 checks: Vec::new(),
                 overflow: DraftOverflow::NONE,
+                joins: None,
             }
         })
         .collect()

@@ -123,6 +123,7 @@ impl<'a> EventFacts<'a> {
             suppressed_guests: self.suppressed_guests,
             zone: self.catalog_type.zone,
             quiet_hours: self.catalog_type.quiet_hours,
+            digest: self.catalog_type.digest,
             entry: self.entry,
             release: self.release,
             downgraded: Vec::new(),

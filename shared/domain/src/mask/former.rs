@@ -47,6 +47,14 @@ impl Former {
                     .extend(definition.recipients_from.iter().cloned());
             }
         }
+        for digest in catalog.categories.values().filter_map(|def| def.digest.as_ref()) {
+            let items = catalog.item_places(&digest.event_type);
+            if !items.sensitive.is_empty() {
+                let places = self.types.entry(digest.event_type.clone()).or_default();
+                places.sensitive.extend(items.sensitive);
+                places.recipients_from.extend(items.recipients);
+            }
+        }
         if self.bytes() > MAX_BYTES {
             *self = Self {
                 everything: true,
@@ -110,6 +118,19 @@ mod tests {
         assert_eq!(of("x/y"), ["/data/code", "/data/link"]);
         assert!(former.has_secrets("B") && !former.has_secrets("C"));
         assert_eq!(serde_json::from_str::<Former>("{}").unwrap(), Former::default());
+    }
+
+    #[test]
+    fn places_in_the_items_of_a_digest_are_remembered_for_its_type() {
+        let mut former = Former::default();
+        let catalog = serde_json::from_value(serde_json::json!({
+            "categories": {"c": {"digest": {"type": "D", "every": "1h"}}},
+            "types": {"D": {"category": "c", "channels": {"order": ["email"]}},
+                "A": {"category": "c", "channels": {"order": ["email"]}, "sensitive": ["/data/code"]}},
+        }));
+        former.add(&catalog.unwrap());
+        let places = former.places("D").unwrap();
+        assert!(places.sensitive.contains("/data/items/*/data/code"), "{places:?}");
     }
 
     #[test]

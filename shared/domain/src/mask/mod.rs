@@ -13,7 +13,10 @@ pub use former::Former;
 pub use place::{HIDDEN, PlaceError};
 
 use self::place::{Action, MaskedPlace};
-use crate::{catalog::EventTypeDef, channel::Channel};
+use crate::{
+    catalog::{EventTypeDef, ItemPlaces},
+    channel::Channel,
+};
 
 /// The hidden places in events of one type.
 #[derive(Debug, Clone)]
@@ -32,6 +35,16 @@ impl Mask {
     /// The mask of an event type, with the places that former versions covered under any of its names.
     #[must_use]
     pub fn with_former(definition: Option<&EventTypeDef>, former: &Former, names: &[&str]) -> Self {
+        Self::with_items(definition, former, names, &ItemPlaces::default())
+    }
+
+    /// As [`Self::with_former`], with the places of a digest's items.
+    pub(crate) fn with_items(
+        definition: Option<&EventTypeDef>,
+        former: &Former,
+        names: &[&str],
+        items: &ItemPlaces,
+    ) -> Self {
         let mut places = Vec::new();
         if definition.is_none() || former.everything {
             places.push(MaskedPlace::new(vec!["*".to_owned()], Action::Hide));
@@ -40,6 +53,7 @@ impl Mask {
         let sensitive = definition
             .into_iter()
             .flat_map(|definition| &definition.sensitive);
+        let sensitive = sensitive.chain(&items.sensitive);
         for pointer in sensitive.chain(former.iter().flat_map(|former| &former.sensitive)) {
             add(&mut places, pointer, Action::Hide);
         }
@@ -50,6 +64,7 @@ impl Mask {
         let recipients = definition
             .into_iter()
             .flat_map(|definition| &definition.recipients_from);
+        let recipients = recipients.chain(&items.recipients);
         let recipients = recipients.chain(former.iter().flat_map(|former| &former.recipients_from));
         for pointer in lists.chain(recipients.map(String::as_str)) {
             for (field, channel) in [("email", Channel::Email), ("phone", Channel::Sms)] {

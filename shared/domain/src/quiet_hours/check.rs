@@ -44,7 +44,7 @@ pub fn check(windows: &[QuietHours], pointer: &str, errors: &mut Vec<FieldError>
         }
         for (place, day) in window.days.iter().enumerate() {
             if window.days[..place].contains(day) {
-                let expected = format!("expected each day once, not {} again", name(*day));
+                let expected = format!("expected each day once, not {} again", day.as_str());
                 let at = format!("{pointer}/{index}/days/{place}");
                 errors.push(FieldError::new(at, "duplicate", expected));
             }
@@ -97,15 +97,16 @@ fn occurrences(index: usize, window: &QuietHours) -> impl Iterator<Item = Occurr
     })
 }
 
-fn name(day: Day) -> String {
-    format!("{day:?}").to_lowercase()
-}
-
 fn hh_mm(time: NaiveTime) -> String {
     time.format("%H:%M").to_string()
 }
 
 fn text(windows: &[QuietHours], one: &Occurrence) -> String {
     let window = &windows[one.window];
-    format!("{} {} to {}", name(one.day), hh_mm(window.from), hh_mm(window.to))
+    format!(
+        "{} {} to {}",
+        one.day.as_str(),
+        hh_mm(window.from),
+        hh_mm(window.to)
+    )
 }

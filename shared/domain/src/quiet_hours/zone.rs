@@ -10,14 +10,14 @@ pub type Zone = Tz;
 
 /// Which of two instants with the same local time is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     First,
     Last,
 }
 
 /// The instant of a local time. A time that the clocks skip is the moment at which they are put forward. `None` beyond the
 /// range of the time zone data.
-pub(super) fn instant(zone: Tz, local: NaiveDateTime, side: Side) -> Option<Timestamp> {
+pub(crate) fn instant(zone: Tz, local: NaiveDateTime, side: Side) -> Option<Timestamp> {
     let at = match (zone.from_local_datetime(&local), side) {
         (LocalResult::Single(at) | LocalResult::Ambiguous(at, _), Side::First)
         | (LocalResult::Single(at) | LocalResult::Ambiguous(_, at), Side::Last) => at,

@@ -187,7 +187,9 @@ impl RedisQuotas {
             return Err(Failure::Odd);
         }
         let judged = answers.into_iter().zip(checks);
-        Ok(judged.map(|(answer, check)| verdict(answer, check, now)).collect())
+        Ok(judged
+            .map(|(answer, check)| verdict(answer, check, now))
+            .collect())
     }
 
     fn is_resting(&self) -> bool {
@@ -242,7 +244,9 @@ fn whole_messages(checks: &[LimitCheck]) -> usize {
     let Some(next) = checks.get(CALL) else {
         return checks.len();
     };
-    let other = checks[..CALL].iter().rposition(|check| check.message != next.message);
+    let other = checks[..CALL]
+        .iter()
+        .rposition(|check| check.message != next.message);
     other.map_or(CALL, |last| last + 1)
 }
 

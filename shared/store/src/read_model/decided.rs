@@ -106,7 +106,7 @@ fn count(row: &EventRow, changes: &mut Changes) {
     let produced = row
         .decisions
         .iter()
-        .filter(|decision| matches!(decision.outcome, Outcome::Send | Outcome::Defer))
+        .filter(|decision| matches!(decision.outcome, Outcome::Send | Outcome::Defer | Outcome::Digest))
         .filter(|decision| decision.delivery_id.as_ref().is_some_and(is_new))
         .count();
     changes.add(Counter::Produced, i64::try_from(produced).unwrap_or(i64::MAX));

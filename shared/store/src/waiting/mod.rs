@@ -163,7 +163,7 @@ fn counter(kind: &str) -> Counter {
     }
 }
 
-async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx,
     added: &[NewWaiting],
     now: Timestamp,

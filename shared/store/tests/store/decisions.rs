@@ -25,6 +25,7 @@ fn decision(user: Option<&str>, channel: Channel, outcome: Outcome, reason: Reas
         steps: Steps::default(),
         to_masked: None,
         until: (outcome == Outcome::Defer).then(|| start() + seconds(3_600)),
+        digest_id: None,
         delivery_id: None,
     }
 }

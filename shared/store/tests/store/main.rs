@@ -11,6 +11,7 @@ mod convergence;
 mod dead_letter_jobs;
 mod dead_letters;
 mod decisions;
+mod digests;
 mod endpoints;
 mod faults;
 mod former;

@@ -179,7 +179,10 @@ async fn every_key_has_a_limit_of_its_own_and_batches_may_be_large() {
         for pair in verdicts.chunks(2) {
             assert_eq!(
                 pair,
-                [LimitVerdict::Allowed, LimitVerdict::Exceeded(start() + seconds(60))]
+                [
+                    LimitVerdict::Allowed,
+                    LimitVerdict::Exceeded(start() + seconds(60))
+                ]
             );
         }
         assert!(quotas.take(&[], start()).await.is_empty());
@@ -237,7 +240,12 @@ async fn the_time_of_room_is_that_at_which_enough_messages_have_left_the_period(
             let asked = check("u", max, per);
             let looked = quotas.look(std::slice::from_ref(&asked), at).await;
             assert_eq!(looked, [expected], "{max} ({})", quotas.name());
-            assert_eq!(take(quotas, asked, at).await, expected, "{max} ({})", quotas.name());
+            assert_eq!(
+                take(quotas, asked, at).await,
+                expected,
+                "{max} ({})",
+                quotas.name()
+            );
         }
     })
     .await;

@@ -29,6 +29,7 @@ fn decision(number: u128, outcome: Outcome) -> Decision {
         steps: Steps::default(),
         to_masked: None,
         until: None,
+        digest_id: None,
         delivery_id: (outcome == Outcome::Send).then(|| delivery_id(number)),
     }
 }

@@ -43,6 +43,7 @@ fn waits_until(number: i64, due: Timestamp) -> NewWaiting {
             user_id: Some(UserId::from(format!("u-{number}"))),
             due,
             reason: SEND_AT.into(),
+            digest: None,
             release: Release {
                 v: WAITING_VERSION,
                 id: id(number),

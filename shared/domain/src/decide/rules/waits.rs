@@ -7,7 +7,10 @@ use super::{
     Ruling, Trail,
 };
 use crate::{
+    catalog::Overflow,
     clock::Timestamp,
+    digest::{Digest, DigestPlan},
+    ids::DigestId,
     quiet_hours::{QuietHours, Zone, quiet_until},
 };
 
@@ -19,6 +22,69 @@ struct Quiet {
     set_by: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+}
+
+/// The inputs of a digest.
+#[derive(Serialize)]
+struct Collected<'a> {
+    digest: DigestId,
+    until: Timestamp,
+    timezone: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
+/// The category collects no messages on the channel, or only those over a limit, or the type is critical.
+pub(super) fn digest(trail: &mut Trail<'_>) -> Ruling {
+    let facts = trail.facts;
+    let collects = |plan: &DigestPlan<'_>| plan.channels.contains(&trail.channel);
+    let Some(plan) = facts.digest.filter(collects) else {
+        return Ruling::Pass;
+    };
+    if facts.definition.critical {
+        trail.note("digest", "skip", &Input("critical", true));
+        return Ruling::Pass;
+    }
+    let zone = zone(facts);
+    let Some(window) = plan.definition.window(zone, facts.now) else {
+        return Ruling::Pass;
+    };
+    let key = plan.definition.key_of(&facts.event.data);
+    let recipient = facts.recipient.identity(facts.address_key);
+    let category = &facts.definition.category;
+    let id = DigestId::derive(
+        facts.tenant,
+        &recipient,
+        category,
+        key.as_deref(),
+        trail.channel,
+        window.end,
+    );
+    let digest = Digest { id, window };
+    if facts.category.overflow == Overflow::Digest {
+        trail.digest = Some(digest);
+        return Ruling::Pass;
+    }
+    let inputs = Collected {
+        digest: id,
+        until: window.end,
+        timezone: zone.name(),
+        key: key.as_deref(),
+    };
+    if facts
+        .event
+        .expires_at
+        .is_some_and(|expires_at| expires_at <= window.end)
+    {
+        trail.wait = Some(Wait {
+            until: window.end,
+            zone,
+        });
+        trail.note("digest", "stop", &inputs);
+        return Ruling::Stop(Reason::ExpiresInDigest);
+    }
+    trail.note("digest", "wait", &inputs);
+    Ruling::Collect(digest)
 }
 
 /// It is no quiet hour of the recipient, or the type is critical.
