@@ -11,6 +11,7 @@ use carillon_store::{
     digests::{Closing, LeasedDigest},
     send_ledger::ClaimVerdict,
 };
+use futures::future::try_join_all;
 use uuid::Uuid;
 
 use self::member::Member;
@@ -21,6 +22,8 @@ use crate::{
 
 /// The most digests that are closed in one step.
 const BATCH: u32 = 64;
+/// The digests that are closed at the same time. Their transactions share the syncs of the database.
+const AT_ONCE: usize = 8;
 
 /// Closes digests at the end of their windows.
 pub struct Closer {
@@ -68,14 +71,20 @@ impl Closer {
         self.catalogs.refresh().await?;
         let lateness = metrics::histogram!("carillon_waiting_lateness_seconds");
         let mut closed = 0;
-        for digest in &leased {
-            // A digest with new members stays leased, and is read again in the next step.
-            if self.close(digest, now).await? == Closing::Closed {
-                lateness.record((now - digest.due).to_std().unwrap_or_default().as_secs_f64());
-                closed += 1;
+        for digests in leased.chunks(AT_ONCE) {
+            let closing = digests.iter().map(|digest| self.close(digest, now));
+            for (digest, closing) in digests.iter().zip(try_join_all(closing).await?) {
+                if closing == Closing::Closed {
+                    lateness.record((now - digest.due).to_std().unwrap_or_default().as_secs_f64());
+                    closed += 1;
+                }
             }
         }
-        Ok(Looked::Released(closed))
+        // A digest with new members stays leased, and is read again in the next step.
+        Ok(match closed {
+            0 => Looked::Wait(POLL),
+            _ => Looked::Released(closed),
+        })
     }
 
     async fn close(&self, digest: &LeasedDigest, now: Timestamp) -> Result<Closing, SchedulerError> {

@@ -49,11 +49,9 @@ impl Former {
         }
         for digest in catalog.categories.values().filter_map(|def| def.digest.as_ref()) {
             let items = catalog.item_places(&digest.event_type);
-            if !items.sensitive.is_empty() {
-                let places = self.types.entry(digest.event_type.clone()).or_default();
-                places.sensitive.extend(items.sensitive);
-                places.recipients_from.extend(items.recipients);
-            }
+            let places = self.types.entry(digest.event_type.clone()).or_default();
+            places.sensitive.extend(items.sensitive);
+            places.recipients_from.extend(items.recipients);
         }
         if self.bytes() > MAX_BYTES {
             *self = Self {
