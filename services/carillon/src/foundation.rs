@@ -12,7 +12,8 @@ use carillon_runtime::{
     telemetry::{self, MetricsHandle},
 };
 use carillon_store::{
-    Store,
+    RedisConfig, Store,
+    breakers::{Breakers, InProcessBreakers, RedisBreakers},
     catalog_cache::CatalogCache,
     events::DEDUPE_WINDOW,
     quota::{InProcessQuotas, Quotas, RedisQuotas, RedisQuotasConfig},
@@ -34,6 +35,7 @@ pub(crate) struct Foundation {
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     pub(crate) quotas: Arc<dyn Quotas>,
+    pub(crate) breakers: Arc<dyn Breakers>,
     pub(crate) catalogs: CatalogCache,
     pub(crate) renderer: Arc<dyn Renderer>,
     /// The renderer in this process, if there is one; its templates have to be refreshed.
@@ -60,6 +62,7 @@ impl Foundation {
         let in_process = Arc::new(InProcess::new(Arc::new(StoreTemplates::new(store.clone()))));
         Ok(Self {
             quotas: quotas(&config)?,
+            breakers: breakers(&config)?,
             catalogs: CatalogCache::new(store.clone()),
             renderer: renderer(&config, &in_process)?,
             in_process,
@@ -81,6 +84,14 @@ pub(crate) fn quotas(config: &Config) -> anyhow::Result<Arc<dyn Quotas>> {
             Arc::new(RedisQuotas::connect(RedisQuotasConfig::new(url.secret())).context("redis.url")?)
         }
         None => Arc::new(InProcessQuotas::new(DEDUPE_WINDOW)),
+    })
+}
+
+/// The common state of breakers in Redis if it is configured, else in this process.
+fn breakers(config: &Config) -> anyhow::Result<Arc<dyn Breakers>> {
+    Ok(match &config.redis.url {
+        Some(url) => Arc::new(RedisBreakers::connect(RedisConfig::new(url.secret())).context("redis.url")?),
+        None => Arc::new(InProcessBreakers::default()),
     })
 }
 

@@ -17,7 +17,7 @@ use carillon_scheduler::SchedulerDeps;
 use carillon_store::api_keys;
 use carillon_templates::{TemplatesApi, TemplatesRole};
 use carillon_tracker::TrackerDeps;
-use carillon_workers::WorkerDeps;
+use carillon_workers::{Routes, WorkerDeps};
 use tokio::net::TcpListener;
 
 use crate::foundation::{Foundation, TEMPLATE_REFRESH};
@@ -267,14 +267,21 @@ fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
 
 fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifecycle) -> anyhow::Result<()> {
     let config = &foundation.config;
-    let accounts =
-        carillon_workers::accounts(&config.providers, &config.channels, channel, &foundation.clock)?;
+    let accounts = carillon_workers::accounts(
+        &config.providers,
+        &config.channels,
+        &config.workers,
+        channel,
+        &foundation.clock,
+    )?;
     let deps = WorkerDeps {
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),
         renderer: Arc::clone(&foundation.renderer),
         clock: Arc::clone(&foundation.clock),
         accounts,
+        routes: Routes::of(&config.channels, channel, &config.providers)?,
+        breakers: Arc::clone(&foundation.breakers),
         links: foundation.config.unsubscribe_links(),
         config: foundation.config.workers.clone(),
         only_process: !foundation.config.is_distributed(),
@@ -288,7 +295,7 @@ fn spawn_worker(foundation: &Foundation, channel: Channel, lifecycle: &mut Lifec
         Channel::Webhook => "webhook worker",
     };
     lifecycle.spawn(name, async move {
-        Ok(carillon_workers::run(deps, channel, shutdown).await?)
+        Ok(Box::pin(carillon_workers::run(deps, channel, shutdown)).await?)
     });
     Ok(())
 }

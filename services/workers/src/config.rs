@@ -1,10 +1,10 @@
-//! The configuration of workers and channels.
+//! The configuration of workers.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use carillon_domain::{Channel, Platform};
-use carillon_providers::{AccountsError, ProviderConfig, ProviderKind, ProvidersConfig, platforms_served};
-use carillon_runtime::config::{comma_separated, duration, number};
+use carillon_domain::field_error::quoted;
+use carillon_providers::{AccountsError, ProvidersConfig};
+use carillon_runtime::config::{duration, number};
 use serde::{Deserialize, Serialize};
 
 /// Worker tuning: concurrency, lease and waits.
@@ -40,6 +40,108 @@ pub struct WorkersConfig {
         serialize_with = "duration::serialize"
     )]
     pub give_up_after: Duration,
+    /// The most retries among an account's messages, in percent, over ten seconds.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100>")]
+    pub retry_percent: u8,
+    /// The retries of an account in ten seconds that are possible regardless of its other messages.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
+    pub retry_floor: u32,
+    /// The least number to which throttles and slow answers lower the messages of an account that are under way.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
+    pub min_concurrency: usize,
+    /// The most messages of an account that are under way in this process.
+    #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
+    pub max_concurrency: usize,
+    /// Other values for some accounts, by name.
+    pub accounts: BTreeMap<String, AccountConfig>,
+}
+
+/// Tuning of one account, where it differs from that of all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountConfig {
+    /// The most retries among its messages, in percent.
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 100>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_percent: Option<u8>,
+    /// The retries in ten seconds that are possible regardless of its other messages.
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 1_000_000>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_floor: Option<u32>,
+    /// The least number to which throttles and slow answers lower its messages that are under way.
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 100_000>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub min_concurrency: Option<usize>,
+    /// Its most messages that are under way in this process.
+    #[serde(
+        deserialize_with = "number::between_or_none::<_, _, 1, 100_000>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub max_concurrency: Option<usize>,
+}
+
+/// The tuning of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// The most retries among its messages, in percent.
+    pub retry_percent: u8,
+    /// The retries in ten seconds that are possible regardless of its other messages.
+    pub retry_floor: u32,
+    /// The least number to which throttles and slow answers lower its messages that are under way.
+    pub min_concurrency: usize,
+    /// Its most messages that are under way in this process.
+    pub max_concurrency: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        WorkersConfig::default().tuning("")
+    }
+}
+
+impl WorkersConfig {
+    /// The tuning of an account.
+    #[must_use]
+    pub fn tuning(&self, account: &str) -> Tuning {
+        let own = self.accounts.get(account).cloned().unwrap_or_default();
+        Tuning {
+            retry_percent: own.retry_percent.unwrap_or(self.retry_percent),
+            retry_floor: own.retry_floor.unwrap_or(self.retry_floor),
+            min_concurrency: own.min_concurrency.unwrap_or(self.min_concurrency),
+            max_concurrency: own.max_concurrency.unwrap_or(self.max_concurrency),
+        }
+    }
+
+    /// Checks that each account that is tuned exists, and the limits of concurrency. Returns the mistakes.
+    #[must_use]
+    pub fn validate(&self, providers: &ProvidersConfig) -> Vec<AccountsError> {
+        let mut mistakes: Vec<AccountsError> = Vec::new();
+        mistakes.extend(limits_fault(
+            "workers",
+            self.min_concurrency,
+            self.max_concurrency,
+        ));
+        for name in self.accounts.keys() {
+            if providers.has(name) {
+                let tuning = self.tuning(name);
+                let key = format!("workers.accounts.{name}");
+                let fault = limits_fault(&key, tuning.min_concurrency, tuning.max_concurrency);
+                mistakes.extend(fault.filter(|_| mistakes.is_empty()));
+            } else {
+                mistakes.push(AccountsError {
+                    key: "workers.accounts".to_owned(),
+                    expected: format!("expected names of accounts of providers, not {}", quoted(name)),
+                });
+            }
+        }
+        mistakes
+    }
 }
 
 impl Default for WorkersConfig {
@@ -51,58 +153,69 @@ impl Default for WorkersConfig {
             lease: Duration::from_secs(12),
             longest_back_off: Duration::from_mins(15),
             give_up_after: Duration::from_hours(72),
+            retry_percent: 20,
+            retry_floor: 100,
+            min_concurrency: 4,
+            max_concurrency: 1_024,
+            accounts: BTreeMap::new(),
         }
     }
 }
 
-/// Settings of channels, by channel.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ChannelsConfig(BTreeMap<Channel, ChannelConfig>);
-
-/// Settings of one channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChannelConfig {
-    /// The names of the provider accounts that send, first choice first. While an account is paused or parked, the next
-    /// one sends.
-    #[serde(with = "comma_separated")]
-    pub accounts: Vec<String>,
+fn limits_fault(key: &str, least: usize, most: usize) -> Option<AccountsError> {
+    (least > most).then(|| AccountsError {
+        key: format!("{key}.min_concurrency"),
+        expected: format!("expected no more than max_concurrency ({most}), not {least}"),
+    })
 }
 
-impl ChannelsConfig {
-    /// Sets the order of a channel's accounts.
-    pub fn set(&mut self, channel: Channel, accounts: Vec<String>) {
-        self.0.insert(channel, ChannelConfig { accounts });
+#[cfg(test)]
+mod tests {
+    use carillon_providers::WebhookConfig;
+    use serde_json::json;
+
+    use super::*;
+
+    fn mistakes(config: serde_json::Value) -> Vec<String> {
+        let config: WorkersConfig = serde_json::from_value(config).unwrap();
+        let mut providers = ProvidersConfig::default();
+        providers.insert("hooks", WebhookConfig::default());
+        let mistakes = config.validate(&providers).into_iter();
+        mistakes.map(|mistake| mistake.to_string()).collect()
     }
 
-    /// The accounts of a channel, first choice first: those that the channel names, or else all of its kinds by name.
-    pub fn accounts<'a>(
-        &self,
-        channel: Channel,
-        providers: &'a ProvidersConfig,
-    ) -> Result<Vec<(&'a str, &'a ProviderConfig)>, AccountsError> {
-        let order = self.0.get(&channel).map(|config| &*config.accounts);
-        providers.in_order(channel, order)
+    #[test]
+    fn an_account_has_its_own_tuning_where_it_differs() {
+        let config =
+            json!({"retry_percent": 30, "accounts": {"hooks": {"retry_floor": 5, "max_concurrency": 9}}});
+        let config: WorkersConfig = serde_json::from_value(config).unwrap();
+        let own = config.tuning("hooks");
+        assert_eq!(
+            (own.retry_percent, own.retry_floor, own.max_concurrency),
+            (30, 5, 9)
+        );
+        assert_eq!(
+            config.tuning("other").retry_floor,
+            WorkersConfig::default().retry_floor
+        );
     }
 
-    /// The platforms whose devices no account serves, if push has accounts.
-    pub fn unserved_platforms(&self, providers: &ProvidersConfig) -> Result<Vec<Platform>, AccountsError> {
-        let accounts = self.accounts(Channel::Push, providers)?;
-        let kinds: Vec<ProviderKind> = accounts.iter().map(|(_, config)| config.kind()).collect();
-        if kinds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let served = platforms_served(&kinds).concat();
-        let is_unserved = |platform: &Platform| !served.contains(platform);
-        Ok(Platform::ALL.into_iter().filter(is_unserved).collect())
-    }
-
-    /// Checks the names and settings of the accounts, and the order of each channel. Returns the mistakes.
-    #[must_use]
-    pub fn validate(&self, providers: &ProvidersConfig) -> Vec<AccountsError> {
-        let orders = Channel::ALL.into_iter();
-        let orders = orders.filter_map(|channel| self.accounts(channel, providers).err());
-        providers.validate().into_iter().chain(orders).collect()
+    #[test]
+    fn unknown_accounts_and_limits_that_cannot_be_kept_are_mistakes() {
+        assert!(mistakes(json!({"accounts": {"hooks": {"retry_percent": 5}}})).is_empty());
+        assert_eq!(
+            mistakes(json!({"accounts": {"hook": {}}})),
+            ["workers.accounts: expected names of accounts of providers, not \"hook\""]
+        );
+        assert_eq!(
+            mistakes(json!({"min_concurrency": 8, "max_concurrency": 4})),
+            ["workers.min_concurrency: expected no more than max_concurrency (4), not 8"]
+        );
+        assert_eq!(
+            mistakes(json!({"accounts": {"hooks": {"max_concurrency": 3}}})),
+            ["workers.accounts.hooks.min_concurrency: expected no more than max_concurrency (3), not 4"]
+        );
+        let percent: Result<WorkersConfig, _> = serde_json::from_value(json!({"retry_percent": 101}));
+        assert!(percent.is_err());
     }
 }

@@ -1,10 +1,14 @@
 //! Channel workers: one consumer group for each channel, one common deliver stage, one [`Sender`] for each provider.
 
 mod account;
+mod attempt;
+mod channels;
 mod config;
 mod deliver;
+mod exchange;
 mod hold;
 mod policy;
+mod routes;
 mod sender;
 mod senders;
 
@@ -15,10 +19,12 @@ use carillon_domain::{Channel, Lane, clock::SharedClock, unsubscribe::Unsubscrib
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{Limited, Shutdown, Stalled, http::ReadySwitch, panics};
-use carillon_store::Store;
+use carillon_store::{Store, breakers::Breakers};
 
 pub use account::Account;
-pub use config::{ChannelConfig, ChannelsConfig, WorkersConfig};
+pub use channels::{ChannelConfig, ChannelsConfig, RouteConfig};
+pub use config::{AccountConfig, Tuning, WorkersConfig};
+pub use routes::Routes;
 pub use sender::Sender;
 pub use senders::{
     AccountError, ApnsSender, FcmSender, HttpSender, Lookup, OpenError, SmtpSender, SystemLookup,
@@ -41,6 +47,10 @@ pub struct WorkerDeps {
     pub clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub accounts: Vec<Arc<Account>>,
+    /// Which of them a message may go to.
+    pub routes: Routes,
+    /// What all workers know of the accounts' breakers.
+    pub breakers: Arc<dyn Breakers>,
     /// Makes the links by which recipients unsubscribe; `None`: mails have no such link.
     pub links: Option<UnsubscribeLinks>,
     /// The worker's tuning.
@@ -87,6 +97,7 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         renderer: Arc::clone(&deps.renderer),
         clock: Arc::clone(&deps.clock),
         accounts: deps.accounts.clone(),
+        routes: deps.routes.clone(),
         reference_key: ReferenceKey::of(deps.store.address_key()),
         links: deps.links.clone(),
         owners: deliver::Owners::default(),
@@ -124,6 +135,11 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         std::future::pending::<Infallible>().await
     };
     hold::resume(&deps, channel, &shutdown).await;
+    let sharing = account::Sharing::new(Arc::clone(&deps.breakers), channel);
+    for account in &deps.accounts {
+        account.breaker.share(&sharing);
+    }
+    exchange::exchange(&deps.accounts, &sharing).await;
     let mut reporter = hold::Reporter::new(&deps, channel);
     let complaints = reporter.run();
     deps.ready.ready();
@@ -138,6 +154,8 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         Some(stalled) = stalled.recv() => Err(stalled.into()),
         never = lag => match never {},
         never = complaints => match never {},
+        never = deliver.revoke_all() => match never {},
+        never = exchange::run(&deps.accounts, &sharing) => match never {},
         never = conclude => match never {},
     };
     // The next process continues with the holds of this one.

@@ -147,7 +147,7 @@ pub(crate) enum Course {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ruling {
     pub(crate) account: Reaction,
-    /// The message's domain, endpoint or platform.
+    /// The message's domain, country, endpoint or platform.
     pub(crate) part: Reaction,
     pub(crate) message: Course,
 }
@@ -183,10 +183,11 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
                 ruling(Reaction::Refuses, Reaction::None, Course::Doubt)
             }
         }
-        (Class::Terminal, Scope::Message | Scope::Domain | Scope::Connection) => {
+        (Class::Terminal, Scope::Message | Scope::Domain | Scope::Country | Scope::Connection) => {
             ruling(Reaction::Answers, Reaction::None, Course::End)
         }
-        (Class::Config | Class::Terminal, Scope::Platform) | (Class::Config, Scope::Domain) => {
+        (Class::Config | Class::Terminal, Scope::Platform)
+        | (Class::Config, Scope::Domain | Scope::Country) => {
             let wait = doubled(FIRST_PARK, history.pauses, LAST_PARK);
             ruling(
                 Reaction::Answers,
@@ -195,7 +196,7 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
             )
         }
         (Class::Config, _) | (Class::Terminal, Scope::Account) => park(Cause::Operator),
-        (Class::Retry | Class::Throttle, Scope::Domain | Scope::Platform) => {
+        (Class::Retry | Class::Throttle, Scope::Domain | Scope::Country | Scope::Platform) => {
             let pause = wait(FIRST_WAIT, history.pauses, LAST_PAUSE_OF_DOMAIN);
             let account = if history.domains >= DOMAINS_IN_A_ROW {
                 Reaction::Pause(wait(FIRST_PAUSE, history.throttles, longest))

@@ -55,6 +55,12 @@ impl ProvidersConfig {
         self.0.iter().map(|(name, account)| (&**name, account))
     }
 
+    /// Whether there is an account of a name. Webhooks have one without settings.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name) || (name == WEBHOOKS && !self.serve(Channel::Webhook))
+    }
+
     /// Whether endpoints of webhooks may have `http` URLs.
     #[must_use]
     pub fn allow_http_endpoints(&self) -> bool {
@@ -117,10 +123,12 @@ impl ProvidersConfig {
         })
     }
 
-    /// The accounts of a channel, first choice first: those of the order, or else all of the channel's kinds by name.
+    /// The accounts of a channel, first choice first: those of the order, or else all of the channel's kinds by name. `key`
+    /// is the section with the order.
     pub fn in_order(
         &self,
         channel: Channel,
+        key: &str,
         order: Option<&[String]>,
     ) -> Result<Vec<(&str, &ProviderConfig)>, AccountsError> {
         let Some(order) = order else {
@@ -133,7 +141,7 @@ impl ProvidersConfig {
                 .collect());
         };
         let wrong = |expected: String| AccountsError {
-            key: format!("channels.{channel}.accounts"),
+            key: format!("{key}.accounts"),
             expected,
         };
         if order.is_empty() {

@@ -37,6 +37,8 @@ pub enum Scope {
     Address,
     /// The domain of an e-mail address.
     Domain,
+    /// The country of a phone number, or the part of it that its first digits name.
+    Country,
     /// The endpoint of a webhook. Its answers say nothing about the account or about other endpoints.
     Endpoint,
     /// The platform of a device (`android`, `ios`, `web`).

@@ -1,5 +1,5 @@
 //! SQL and Redis: migrations, one module for each table (only that module writes it), loaders for the decision,
-//! quotas. This crate is the only user of sqlx and redis.
+//! quotas, shared breakers. This crate is the only user of sqlx and redis.
 
 mod batcher;
 mod columns;
@@ -11,14 +11,17 @@ mod facts;
 mod fault;
 mod lease;
 mod page;
+mod redis_link;
 mod store;
 mod urls;
 mod versioned;
 
 pub mod account_holds;
+pub mod account_part_holds;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_log;
+pub mod breakers;
 pub mod catalog_cache;
 pub mod catalogs;
 pub mod channel_holds;
@@ -44,6 +47,7 @@ pub use facts::RecipientFacts;
 pub use fault::Fault;
 pub use lease::Lease;
 pub use page::{Cursor, MAX_LIMIT, Page, PageOf};
+pub use redis_link::{RedisConfig, RedisFault};
 pub use store::Store;
 pub use urls::{DatabaseUrl, RedisUrl};
 pub use versioned::{Versioned, Written, before_first, etag};

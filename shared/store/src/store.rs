@@ -9,6 +9,7 @@ use carillon_domain::{
 
 use crate::{
     account_holds::AccountHolds,
+    account_part_holds::AccountPartHolds,
     api_keys::ApiKeys,
     audit::Audit,
     audit_log::AuditLog,
@@ -64,6 +65,7 @@ struct Parts {
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
     account_holds: AccountHolds,
+    account_part_holds: AccountPartHolds,
 }
 
 impl Store {
@@ -94,6 +96,7 @@ impl Store {
             audit_log: AuditLog::new(db.clone()),
             channel_holds: ChannelHolds::new(db.clone()),
             account_holds: AccountHolds::new(db.clone()),
+            account_part_holds: AccountPartHolds::new(db.clone()),
             events,
             db,
             model,
@@ -249,6 +252,12 @@ impl Store {
     #[must_use]
     pub fn account_holds(&self) -> &AccountHolds {
         &self.0.account_holds
+    }
+
+    /// Holds of parts of accounts.
+    #[must_use]
+    pub fn account_part_holds(&self) -> &AccountPartHolds {
+        &self.0.account_part_holds
     }
 
     /// Channels on which nothing is sent at present.

@@ -3,9 +3,9 @@
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use carillon_bus::{Bus, BusError};
-use carillon_domain::{Channel, Moment, SystemClock, clock::SharedClock};
+use carillon_domain::{Channel, Moment, SystemClock, Timestamp, clock::SharedClock};
 use carillon_runtime::causes;
-use carillon_store::{DatabaseUrl, Store, StoreError, account_holds::AccountHold};
+use carillon_store::{DatabaseUrl, Store, StoreError};
 use serde::Serialize;
 
 use super::{
@@ -26,6 +26,15 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The part of the report about the process at an address.
 const PROCESS: &str = "running process";
+
+/// A provider account, or a part of one, that a worker has closed.
+#[derive(Debug)]
+struct Closed {
+    what: String,
+    channel: Channel,
+    cause: String,
+    ends_at: Option<Timestamp>,
+}
 
 struct Finding {
     what: String,
@@ -74,7 +83,7 @@ fn finding(what: impl Into<String>, result: Result<String, String>) -> Finding {
 }
 
 /// The state of the database, and the provider accounts that workers have closed. Workers record these in the database.
-async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<AccountHold>), String> {
+async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<Closed>), String> {
     if folder::names_no_stores(config) {
         return Err(folder::no_stores());
     }
@@ -91,13 +100,31 @@ async fn database(config: &Config, clock: &SharedClock) -> Result<(String, Vec<A
     let checked = store.check().await;
     let dialect = store.dialect().as_str();
     let holds = match checked {
-        Ok(()) => store.account_holds().all().await,
+        Ok(()) => closed_accounts(&store).await,
         Err(error) => Err(error),
     };
     store.close().await;
     let holds = holds.map_err(|error| of_database(config, &error))?;
     let state = format!("{dialect} answers and takes writes; the schema is up to date");
     Ok((state, holds))
+}
+
+/// The accounts and parts of accounts that workers have closed.
+async fn closed_accounts(store: &Store) -> Result<Vec<Closed>, StoreError> {
+    let accounts = store.account_holds().all().await?.into_iter().map(|hold| Closed {
+        what: format!("account {}", hold.account),
+        channel: hold.channel,
+        cause: hold.cause,
+        ends_at: hold.ends_at,
+    });
+    let parts = store.account_part_holds().all().await?;
+    let parts = parts.into_iter().map(|hold| Closed {
+        what: format!("account {} for {}", hold.account, hold.part),
+        channel: hold.channel,
+        cause: hold.cause,
+        ends_at: hold.ends_at,
+    });
+    Ok(accounts.chain(parts).collect())
 }
 
 /// A fault of the database, with its place.
@@ -117,10 +144,10 @@ fn of_bus(config: &Config, error: &BusError) -> String {
 
 /// A finding for each account that a worker has closed, unless the readiness of the examined process has already
 /// reported it.
-fn closed(holds: Vec<AccountHold>, told: &[Finding]) -> Vec<Finding> {
+fn closed(holds: Vec<Closed>, told: &[Finding]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for hold in holds {
-        let what = format!("account {}", hold.account);
+        let what = hold.what;
         let is_told = told.iter().any(|finding| finding.detail.contains(&hold.cause));
         if !is_told && findings.iter().all(|finding| finding.what != what) {
             let ends = hold.ends_at.map_or_else(
@@ -226,7 +253,13 @@ fn providers(config: &Config, clock: &SharedClock) -> Vec<Finding> {
     Channel::ALL
         .into_iter()
         .map(|channel| {
-            let accounts = carillon_workers::accounts(&config.providers, &config.channels, channel, clock);
+            let accounts = carillon_workers::accounts(
+                &config.providers,
+                &config.channels,
+                &config.workers,
+                channel,
+                clock,
+            );
             let result = match accounts {
                 Ok(accounts) if accounts.is_empty() => Err("no provider is configured".to_owned()),
                 Ok(accounts) => {
@@ -284,7 +317,7 @@ pub(super) async fn run(
     stores: &Stores,
 ) -> anyhow::Result<ExitCode> {
     let folder = folder::chosen(&config, stores)?;
-    let findings = examine(config, folder, url).await?;
+    let findings = Box::pin(examine(config, folder, url)).await?;
     if json {
         output::json(&findings.iter().map(Finding::document).collect::<Vec<_>>())?;
     } else {
@@ -304,6 +337,7 @@ pub(super) async fn run(
 #[cfg(test)]
 mod tests {
     use carillon_runtime::http::Readiness;
+    use carillon_store::account_holds::AccountHold;
 
     use super::*;
     use crate::commands::readiness::tests::serve;

@@ -78,9 +78,13 @@ impl Config {
             }
             Err(retry) => broken.push(retry),
         }
-        let accounts = self.channels.validate(&self.providers).into_iter();
+        let accounts = self
+            .channels
+            .validate(&self.providers)
+            .into_iter()
+            .chain(self.workers.validate(&self.providers));
         broken.extend(accounts.map(|error| {
-            let needs: &[_] = if error.key.starts_with("channels.") {
+            let needs: &[_] = if error.key.starts_with("channels.") || error.key.starts_with("workers.") {
                 &["providers"]
             } else {
                 &[]

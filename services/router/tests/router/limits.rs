@@ -17,7 +17,7 @@ use carillon_domain::{
 };
 use carillon_router::{RouterConfig, RouterDeps};
 use carillon_runtime::Shutdown;
-use carillon_store::quota::{InProcessQuotas, QuotaFault, Quotas};
+use carillon_store::quota::{InProcessQuotas, Quotas, RedisFault};
 use serde_json::json;
 
 use crate::{
@@ -178,7 +178,7 @@ impl Quotas for Switched {
         self.quotas.look(checks, at).await
     }
 
-    async fn check(&self) -> Result<(), QuotaFault> {
+    async fn check(&self) -> Result<(), RedisFault> {
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use carillon_domain::{
 };
 use carillon_router::RouterDeps;
 use carillon_runtime::Shutdown;
-use carillon_store::quota::{QuotaFault, Quotas};
+use carillon_store::quota::{Quotas, RedisFault};
 use serde_json::json;
 
 use crate::{
@@ -39,7 +39,7 @@ impl Quotas for PanicsFor {
         vec![LimitVerdict::Allowed; checks.len()]
     }
 
-    async fn check(&self) -> Result<(), QuotaFault> {
+    async fn check(&self) -> Result<(), RedisFault> {
         Ok(())
     }
 

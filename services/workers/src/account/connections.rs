@@ -1,5 +1,6 @@
-//! The connections of an account that has a number of them. The number may change while messages wait, because a server
-//! of HTTP/2 says how many streams a connection may have.
+//! The connections of an account: the messages that may be under way at the same time. Their number may change while
+//! messages wait, because a server of HTTP/2 says how many streams a connection may have, and the adaptive limit
+//! (`concurrency.rs`) follows the provider's answers.
 
 use std::sync::Arc;
 
@@ -16,11 +17,18 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(count: watch::Receiver<usize>) -> Self {
+    /// As many connections as there are (`count`; `None`: any number), and as the adaptive limit allows.
+    pub(super) fn new(count: Option<watch::Receiver<usize>>, limit: watch::Receiver<usize>) -> Self {
+        let count = count.unwrap_or_else(|| watch::channel(usize::MAX).1);
         Self {
-            places: Counter::new(count.clone(), 2),
-            free: Counter::new(count, 1),
+            places: Counter::new(count.clone(), limit.clone(), 2),
+            free: Counter::new(count, limit, 1),
         }
+    }
+
+    /// The number of connections in use.
+    pub(super) fn in_use(&self) -> usize {
+        *self.free.taken.lock()
     }
 
     /// The number of connections.
@@ -42,15 +50,17 @@ impl Connections {
 /// A counter of places in use, with a limit that may change.
 struct Counter {
     count: watch::Receiver<usize>,
+    most: watch::Receiver<usize>,
     each: usize,
     taken: Mutex<usize>,
     freed: Notify,
 }
 
 impl Counter {
-    fn new(count: watch::Receiver<usize>, each: usize) -> Arc<Self> {
+    fn new(count: watch::Receiver<usize>, most: watch::Receiver<usize>, each: usize) -> Arc<Self> {
         Arc::new(Self {
             count,
+            most,
             each,
             taken: Mutex::new(0),
             freed: Notify::new(),
@@ -58,28 +68,28 @@ impl Counter {
     }
 
     fn limit(&self) -> usize {
-        self.count.borrow().max(1).saturating_mul(self.each)
+        let count = (*self.count.borrow()).min(*self.most.borrow());
+        count.max(1).saturating_mul(self.each)
     }
 
     /// Takes at least one; further ones only as far as they are free and wanted.
     async fn take(self: &Arc<Self>, wanted: usize) -> Taken {
-        let mut count = self.count.clone();
+        if let Some(taken) = self.try_take(wanted) {
+            return taken;
+        }
+        let (mut count, mut most) = (self.count.clone(), self.most.clone());
         loop {
             // Created before the numbers are read, so that no change in between is missed.
             let freed = self.freed.notified();
             count.borrow_and_update();
+            most.borrow_and_update();
             if let Some(taken) = self.try_take(wanted) {
                 return taken;
             }
-            let changed = async {
-                if count.changed().await.is_err() {
-                    // The number is fixed.
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
                 () = freed => {}
-                () = changed => {}
+                () = changed(&mut count) => {}
+                () = changed(&mut most) => {}
             }
         }
     }
@@ -99,6 +109,13 @@ impl Counter {
             of: Arc::clone(self),
             count,
         })
+    }
+}
+
+/// Waits for a change of a number; for ever if it is fixed.
+async fn changed(number: &mut watch::Receiver<usize>) {
+    if number.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -138,10 +155,29 @@ mod tests {
 
     use super::*;
 
+    fn any() -> watch::Receiver<usize> {
+        watch::channel(usize::MAX).1
+    }
+
+    #[tokio::test]
+    async fn the_adaptive_limit_bounds_the_connections_and_lets_waiters_go_on_when_it_grows() {
+        let (limit, most) = watch::channel(1);
+        let connections = Connections::new(None, most);
+        let first = connections.connection().await;
+        let mut waiting = Box::pin(connections.connection());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!((connections.count(), connections.in_use()), (1, 1));
+        limit.send_replace(2);
+        let second = waiting.await;
+        assert_eq!(connections.in_use(), 2);
+        drop((first, second));
+        assert_eq!(connections.in_use(), 0);
+    }
+
     #[tokio::test]
     async fn places_in_use_never_exceed_a_number_that_changes_meanwhile() {
         let (number, count) = watch::channel(1);
-        let connections = Connections::new(count);
+        let connections = Connections::new(Some(count), any());
         let first = connections.connection().await;
         assert!(connections.connection().now_or_never().is_none());
         let mut waiting = Box::pin(connections.connection());
@@ -162,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_that_are_given_back_reach_every_waiter() {
-        let connections = Connections::new(watch::channel(2).1);
+        let connections = Connections::new(Some(watch::channel(2).1), any());
         let mut places = connections.places(9).await;
         assert_eq!(places.count(), 4);
         let apart = places.split_one().unwrap();

@@ -11,6 +11,8 @@ pub(super) struct SendMeasures {
     took: Histogram,
     /// By the class's number.
     outcomes: [Counter; Class::ALL.len()],
+    retries: Counter,
+    retries_held: Counter,
 }
 
 /// The measures of a breaker.
@@ -26,6 +28,11 @@ fn labels(provider: &str, channel: Channel) -> [(&'static str, String); 2] {
     ]
 }
 
+/// The measure of an account's adaptive limit.
+pub(super) fn limit_measure(provider: &str, channel: Channel) -> Gauge {
+    metrics::gauge!("carillon_provider_concurrency_limit", &labels(provider, channel))
+}
+
 impl SendMeasures {
     pub(super) fn new(provider: &str, channel: Channel) -> Self {
         Self {
@@ -34,7 +41,22 @@ impl SendMeasures {
                 metrics::counter!("carillon_deliveries_total", "channel" => channel.as_str(),
                     "provider" => provider.to_owned(), "outcome" => class.name())
             }),
+            retries: metrics::counter!("carillon_provider_retries_total", &labels(provider, channel)),
+            retries_held: metrics::counter!(
+                "carillon_provider_retries_held_total",
+                &labels(provider, channel)
+            ),
         }
+    }
+
+    /// A retry went out.
+    pub(super) fn retried(&self) {
+        self.retries.increment(1);
+    }
+
+    /// A retry waits for the budget.
+    pub(super) fn retry_held(&self) {
+        self.retries_held.increment(1);
     }
 
     pub(super) fn sent(&self, class: Class, took: Duration) {

@@ -1,10 +1,13 @@
 //! A provider account: a sender with its breaker, its send rate and its connections.
 //!
-//! The breaker decides by earlier answers whether a message may go out (`breaker/`). If the account has a send rate
-//! (`rate.rs`) or a limited number of connections (`connections.rs`), a worker waits for room for its messages
-//! (`room.rs`) before it claims them, because a claim has a lease that would expire meanwhile.
+//! The breaker decides by earlier answers whether a message may go out (`breaker/`). An account has a number of connections
+//! (`connections.rs`), which adapts to its answers (`concurrency.rs`), and may have a send rate (`rate.rs`). A worker waits
+//! for room for its messages (`room.rs`) before it claims them, because a claim has a lease that would expire meanwhile.
+//! Retries are a share of its messages (`budget.rs`).
 
 mod breaker;
+mod budget;
+mod concurrency;
 mod connections;
 mod measures;
 mod rate;
@@ -15,20 +18,22 @@ mod tests;
 use std::{num::NonZeroU32, sync::Arc};
 
 use carillon_domain::{Channel, Platform};
-use carillon_providers::OutgoingMessage;
+use carillon_providers::{Class, OutgoingMessage, Scope, SendOutcome};
 use tokio::time::Instant;
 
 use self::{
     breaker::Breaker,
+    budget::RetryBudget,
+    concurrency::AdaptiveLimit,
     connections::{Connections, Taken},
-    measures::SendMeasures,
+    measures::{SendMeasures, limit_measure},
     rate::SendRate,
 };
 pub(crate) use self::{
-    breaker::{Blame, Complaint, Permit, Ruled, Tries},
+    breaker::{Blame, Closed, Complaint, ParkedPart, Permit, Ruled, Sharing, Struck, Tries},
     room::{Reservation, Room},
 };
-use crate::sender::Sender;
+use crate::{config::Tuning, sender::Sender};
 
 /// A provider account.
 pub struct Account {
@@ -36,7 +41,9 @@ pub struct Account {
     sender: Arc<dyn Sender>,
     pub(crate) breaker: Breaker,
     rate: Option<SendRate>,
-    connections: Option<Connections>,
+    connections: Connections,
+    limit: AdaptiveLimit,
+    retries: RetryBudget,
     /// The platforms of devices that it serves; `None`: all.
     platforms: Option<Vec<Platform>>,
     measures: SendMeasures,
@@ -58,11 +65,32 @@ impl Account {
         per_second: Option<u32>,
         platforms: Option<Vec<Platform>>,
     ) -> Arc<Self> {
+        Self::tuned(name, channel, sender, per_second, platforms, Tuning::default())
+    }
+
+    /// An account with tuning of its own.
+    #[must_use]
+    pub fn tuned(
+        name: &str,
+        channel: Channel,
+        sender: Arc<dyn Sender>,
+        per_second: Option<u32>,
+        platforms: Option<Vec<Platform>>,
+        tuning: Tuning,
+    ) -> Arc<Self> {
         let name: Arc<str> = Arc::from(name);
+        let Tuning {
+            min_concurrency,
+            max_concurrency,
+            ..
+        } = tuning;
+        let limit = AdaptiveLimit::new(min_concurrency, max_concurrency, limit_measure(&name, channel));
         Arc::new(Self {
             breaker: Breaker::new(Arc::clone(&name), channel),
             rate: per_second.and_then(NonZeroU32::new).map(SendRate::new),
-            connections: sender.connections().map(Connections::new),
+            connections: Connections::new(sender.connections(), limit.subscribe()),
+            limit,
+            retries: RetryBudget::new(tuning.retry_percent, tuning.retry_floor),
             platforms,
             measures: SendMeasures::new(&name, channel),
             name,
@@ -92,8 +120,31 @@ impl Account {
             return 1;
         }
         let by_rate = self.rate.as_ref().map_or(usize::MAX, SendRate::burst);
-        let by_connections = self.connections.as_ref().map_or(usize::MAX, Connections::count);
-        by_rate.min(by_connections).max(1)
+        by_rate.min(self.connections.count()).max(1)
+    }
+
+    /// Whether a retry could go out now, as far as the retry budget is concerned.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.retries.has_room()
+    }
+
+    /// Counts a message that goes out; `false`: it is a retry beyond the retry budget.
+    pub(crate) fn admit(&self, is_retry: bool) -> bool {
+        let is_admitted = self.retries.admit(is_retry);
+        if is_retry && is_admitted {
+            self.measures.retried();
+        }
+        is_admitted
+    }
+
+    /// Notes a retry beyond the budget, and returns the sentence about it.
+    pub(crate) fn over_budget(&self) -> String {
+        self.measures.retry_held();
+        format!(
+            "the provider account {} has used its retry budget: at most {} % of its messages in ten seconds are retries",
+            self.name,
+            self.retries.percent()
+        )
     }
 
     /// Waits for the send rate.
@@ -104,8 +155,8 @@ impl Account {
     }
 
     /// Waits for a connection, which is released when the permit is dropped.
-    pub(crate) async fn connection(&self) -> Option<Taken> {
-        Some(self.connections.as_ref()?.connection().await)
+    pub(crate) async fn connection(&self) -> Taken {
+        self.connections.connection().await
     }
 
     /// Sends and learns from the outcome.
@@ -113,6 +164,14 @@ impl Account {
         let started = Instant::now();
         let outcome = self.sender.send(message).await;
         self.measures.sent(outcome.class(), started.elapsed());
+        self.limit
+            .learn(started, is_throttle(&outcome), self.connections.in_use());
         permit.learn(outcome, message, tries)
     }
+}
+
+/// Whether the provider says that the account sends too much. A throttle of one recipient or domain does not.
+fn is_throttle(outcome: &SendOutcome) -> bool {
+    let scope = outcome.refusal().map(|refusal| refusal.scope);
+    outcome.class() == Class::Throttle && matches!(scope, Some(Scope::Account | Scope::Connection))
 }

@@ -7,7 +7,7 @@ use super::{Account, connections::Taken};
 /// Room for messages, after the wait for the send rate.
 pub(crate) struct Room {
     account: Arc<Account>,
-    places: Option<Taken>,
+    places: Taken,
     count: usize,
 }
 
@@ -30,7 +30,7 @@ impl Room {
     pub(crate) fn reserve(&mut self) -> Reservation {
         Reservation {
             account: Arc::clone(&self.account),
-            _place: self.places.as_mut().and_then(Taken::split_one),
+            _place: self.places.split_one(),
         }
     }
 }
@@ -45,11 +45,8 @@ impl Account {
     /// Waits for room for at least one message, and for up to `wanted` if that room comes soon.
     pub(crate) async fn room(self: &Arc<Self>, wanted: usize) -> Room {
         let wanted = wanted.min(self.burst()).max(1);
-        let places = match &self.connections {
-            Some(connections) => Some(connections.places(wanted).await),
-            None => None,
-        };
-        let count = places.as_ref().map_or(wanted, Taken::count);
+        let places = self.connections.places(wanted).await;
+        let count = places.count();
         let count = match &self.rate {
             Some(rate) => rate.gather(count).await,
             None => count,

@@ -1,5 +1,5 @@
-//! The accounts that a delivery may go to: those that serve its device's platform. Deliveries of platforms with
-//! different accounts are handled apart, so that a closed account holds only its own.
+//! The accounts that a delivery may go to: those of its route that serve its device's platform. Deliveries with different
+//! accounts are handled apart, so that a closed account holds only its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,8 +19,8 @@ pub(super) const MEANWHILE: Duration = Duration::from_secs(1);
 pub(super) enum Turn {
     /// An account is open and has room.
     Room(Room),
-    /// Every account of the platform is closed, at least for this long, and accounts of other platforms are open.
-    /// Waiting for the account would hold up the records of the other platforms.
+    /// Every account that the deliveries may go to is closed, at least for this long, and other accounts are open. Waiting
+    /// for the account would hold up the records of the others.
     Closed(Duration),
     /// No account serves the platform.
     Unserved,
@@ -28,39 +28,61 @@ pub(super) enum Turn {
     Ended,
 }
 
+/// The accounts that deliveries may go to, first choice first.
+#[derive(Debug, Clone)]
+pub(super) struct Candidates {
+    /// The platform of the deliveries' devices, which each of the accounts serves.
+    platform: Option<Platform>,
+    /// Positions among the channel's accounts.
+    accounts: Vec<usize>,
+}
+
 impl Deliver {
-    /// The accounts that serve a platform, first choice first.
-    pub(super) fn serving(&self, platform: Option<Platform>) -> impl Iterator<Item = &Arc<Account>> + Clone {
-        self.accounts
+    /// The accounts at some positions that serve a platform, in order.
+    pub(super) fn serving<'a>(
+        &'a self,
+        positions: &'a [usize],
+        platform: Option<Platform>,
+    ) -> impl Iterator<Item = &'a Arc<Account>> + Clone {
+        positions
             .iter()
+            .filter_map(|position| self.accounts.get(*position))
             .filter(move |account| account.serves(platform))
     }
 
-    /// Groups deliveries by the accounts that serve them, in order. Usually there is one group.
-    pub(super) fn by_accounts(&self, tasks: Vec<Task>) -> Vec<(Option<Platform>, Vec<Task>)> {
-        let serve_alike = |one: Option<Platform>, other: Option<Platform>| {
-            one == other
-                || self
-                    .accounts
-                    .iter()
-                    .all(|account| account.serves(one) == account.serves(other))
-        };
-        let mut groups: Vec<(Option<Platform>, Vec<Task>)> = Vec::with_capacity(1);
+    /// Groups deliveries by the accounts that they may go to, in order. Usually there is one group.
+    pub(super) fn by_accounts(&self, tasks: Vec<Task>) -> Vec<(Candidates, Vec<Task>)> {
+        let mut groups: Vec<(Candidates, Vec<Task>)> = Vec::with_capacity(1);
         for task in tasks {
             let platform = task.delivery.platform;
-            match groups.iter_mut().find(|(other, _)| serve_alike(*other, platform)) {
-                Some((_, group)) => group.push(task),
-                None => groups.push((platform, vec![task])),
+            let order = self.routes.candidates(&task.delivery);
+            let serving = || {
+                let positions = order.iter().copied();
+                positions.filter(|position| {
+                    self.accounts
+                        .get(*position)
+                        .is_some_and(|account| account.serves(platform))
+                })
+            };
+            let group = groups
+                .iter_mut()
+                .find(|(candidates, _)| serving().eq(candidates.accounts.iter().copied()));
+            if let Some((_, group)) = group {
+                group.push(task);
+            } else {
+                let accounts = serving().collect();
+                groups.push((Candidates { platform, accounts }, vec![task]));
             }
         }
         groups
     }
 
-    /// Waits until an account that serves the platform is open and has room.
-    pub(super) async fn turn(&self, platform: Option<Platform>, wanted: usize) -> Turn {
+    /// Waits until one of the accounts is open and has room.
+    pub(super) async fn turn(&self, candidates: &Candidates, wanted: usize) -> Turn {
+        let accounts = || self.serving(&candidates.accounts, candidates.platform);
         loop {
-            let Some(account) = self.serving(platform).find(|account| account.breaker.is_open()) else {
-                let Some(opens_in) = self.opens_in(platform) else {
+            let Some(account) = accounts().find(|account| account.breaker.is_open()) else {
+                let Some(opens_in) = opens_in(accounts()) else {
                     return Turn::Unserved;
                 };
                 if self.is_any_open() {
@@ -75,7 +97,7 @@ impl Deliver {
                 room = account.room(wanted) => room,
                 () = self.shutdown.soft() => return Turn::Ended,
             };
-            if room.account().breaker.is_open() {
+            if room.account().breaker.is_open() && room.account().breaker.may_go_first().await {
                 return Turn::Room(room);
             }
         }
@@ -84,13 +106,6 @@ impl Deliver {
     /// Whether an account of the channel is open.
     pub(super) fn is_any_open(&self) -> bool {
         self.accounts.iter().any(|account| account.breaker.is_open())
-    }
-
-    /// The time after which the first account of a platform may open, at least a second; `None` if no account serves it.
-    pub(super) fn opens_in(&self, platform: Option<Platform>) -> Option<Duration> {
-        self.serving(platform)
-            .map(|account| account.breaker.opens_in().max(MEANWHILE))
-            .min()
     }
 
     /// Waits until an account of the channel may have opened or closed; `false` at the end of the process.
@@ -106,9 +121,10 @@ impl Deliver {
     }
 
     /// Lets deliveries come back after a wait, without an attempt that counts.
-    pub(super) async fn turn_back(&self, platform: Option<Platform>, tasks: Vec<Task>, wait: Duration) {
+    pub(super) async fn turn_back(&self, candidates: &Candidates, tasks: Vec<Task>, wait: Duration) {
         let waiting = self.end_expired(tasks).await;
-        let detail = closed(platform);
+        let is_routed = candidates.accounts.len() < self.accounts.len();
+        let detail = closed(candidates.platform, is_routed);
         self.claimed_each(waiting, |claimed| {
             self.postpone_for(claimed, wait, "account-closed", &detail);
         })
@@ -162,10 +178,18 @@ impl Deliver {
     }
 }
 
-/// The sentence about a delivery whose accounts are closed.
-pub(super) fn closed(platform: Option<Platform>) -> String {
+/// The time after which the first of some accounts may open, at least a second; `None` if there is no account.
+pub(super) fn opens_in<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>) -> Option<Duration> {
+    accounts
+        .map(|account| account.breaker.opens_in().max(MEANWHILE))
+        .min()
+}
+
+/// The sentence about a delivery whose accounts are closed. `is_routed`: the channel has other accounts, too.
+pub(super) fn closed(platform: Option<Platform>, is_routed: bool) -> String {
     match platform {
         Some(platform) => format!("every provider account that serves {platform} devices is paused"),
+        None if is_routed => "every provider account of the message's route is paused".to_owned(),
         None => "every provider account is paused".to_owned(),
     }
 }

@@ -23,6 +23,7 @@ use super::{
     publish::Outgoing,
     task::{Conclusion, Consequence, Task, UNCOUNTED},
 };
+use crate::attempt::DeliveryAttempt;
 
 /// The most attempts in a group. Outcomes of the high lane stay a small write, which goes before large ones.
 fn together(lane: Lane) -> usize {
@@ -172,33 +173,41 @@ impl Deliver {
         let status = StatusRecord::Delivery(task.update(concluded));
         out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
         match &concluded.verdict {
-            Consequence::Again { due, counts } => out.push(self.another(task, *due, *counts)),
+            Consequence::Again { due, counts } => {
+                out.push(self.another(&task.inbound.record, task, *due, *counts));
+            }
             Consequence::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
                 self.warn_of_dead(code, Some(task.delivery.delivery_id), &task.inbound.record);
-                out.push(self.dead(task, *class, provider, code, reason));
+                out.push(self.dead(&task.inbound.record, task, *class, provider, code, reason));
             }
             Consequence::Sent { .. } | Consequence::Over => {}
         }
     }
 
-    fn another(&self, task: &Task, due: Timestamp, counts: bool) -> Outgoing {
-        let place = (self.channel, task.lane());
-        let (topics, policy) = (self.bus.topics(), self.bus.retry_policy());
-        let (record, now) = (&task.inbound.record, self.clock.now());
+    /// The record of the attempt that follows one.
+    pub(super) fn another(
+        &self,
+        record: &Record,
+        attempt: &DeliveryAttempt,
+        due: Timestamp,
+        counts: bool,
+    ) -> Outgoing {
+        let place = (self.channel, attempt.lane());
+        let (topics, policy, now) = (self.bus.topics(), self.bus.retry_policy(), self.clock.now());
         // A delivery whose wait would outlast its expiry comes back at its expiry, and is concluded as expired then.
-        let due = task.delivery.by_expiry(due);
-        let mut out = retry::schedule(topics, policy, record, place, task.attempt + 1, due, now);
+        let due = attempt.delivery.by_expiry(due);
+        let mut out = retry::schedule(topics, policy, record, place, attempt.attempt + 1, due, now);
         if !counts {
-            out.headers.insert(UNCOUNTED, (task.uncounted + 1).to_string());
+            out.headers.insert(UNCOUNTED, (attempt.uncounted + 1).to_string());
         }
-        self.waiting(task, out)
+        self.waiting(record, attempt, out)
     }
 
     /// A delivery for a retry topic. If its headers make it too large for that topic, it becomes a dead letter.
-    pub(super) fn waiting(&self, task: &Task, record: OutRecord) -> Outgoing {
+    pub(super) fn waiting(&self, from: &Record, attempt: &DeliveryAttempt, out: OutRecord) -> Outgoing {
         let (code, reason) = ("too-large", "the record is too large for its retry topic");
-        let dead = self.dead(task, FailureClass::Invalid, None, code, reason);
+        let dead = self.dead(from, attempt, FailureClass::Invalid, None, code, reason);
         let concluded = Conclusion {
             verdict: Consequence::Over,
             steps: vec![TimelineStep {
@@ -211,14 +220,15 @@ impl Deliver {
             to_masked: None,
             template: None,
         };
-        let status = StatusRecord::Delivery(task.update(&concluded));
-        let status = Outgoing::status(self.status(&status, &task.inbound.record));
-        Outgoing::or(record, vec![dead, status])
+        let status = StatusRecord::Delivery(attempt.update(&concluded));
+        let status = Outgoing::status(self.status(&status, from));
+        Outgoing::or(out, vec![dead, status])
     }
 
     fn dead(
         &self,
-        task: &Task,
+        from: &Record,
+        attempt: &DeliveryAttempt,
         class: FailureClass,
         provider: Option<String>,
         code: &str,
@@ -229,11 +239,10 @@ impl Deliver {
             provider,
             code: code.to_owned(),
             reason: reason.to_owned(),
-            attempts: task.attempts(),
-            first_failed_at: first_failed_at(task),
+            attempts: attempt.attempts(),
+            first_failed_at: first_failed_at(from, attempt),
         };
         let (topics, queue) = (self.bus.topics(), Queue::Channel(self.channel));
-        let from = &task.inbound.record;
         Outgoing::dead_letter(dead_letter::record(topics, from, queue, &self.group, &letter))
     }
 
@@ -282,11 +291,11 @@ pub(super) fn bug(now: Timestamp, reason: String) -> Conclusion {
     }
 }
 
-pub(super) fn first_failed_at(task: &Task) -> Timestamp {
-    let header = task.inbound.record.headers.get_i64(headers::FIRST_FAILED_AT);
+pub(super) fn first_failed_at(record: &Record, attempt: &DeliveryAttempt) -> Timestamp {
+    let header = record.headers.get_i64(headers::FIRST_FAILED_AT);
     header
         .and_then(Timestamp::from_timestamp_millis)
-        .unwrap_or(task.started_at)
+        .unwrap_or(attempt.started_at)
 }
 
 #[cfg(test)]

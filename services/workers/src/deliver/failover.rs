@@ -12,20 +12,27 @@ use crate::account::{Account, Complaint, Ruled};
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     pub(super) steps: Vec<TimelineStep>,
+    /// The time after which the first of the accounts takes messages of the recipient's domain, country, endpoint or platform again.
+    pub(super) part_opens: Option<Duration>,
+    /// The sentence about an account that has no budget for a retry.
+    pub(super) over_budget: Option<String>,
 }
 
 /// Whether another account may take the message in the same attempt: the account or the way to it is at fault, and it has certainly not
 /// taken the message. After an uncertain call there would be two messages, and a refusal of the message or its recipient holds for
 /// other accounts too.
 pub(super) fn may_fail_over(ruled: &Ruled) -> bool {
-    let is_certain = !matches!(
-        ruled.outcome.class(),
-        Class::Ok | Class::Uncertain | Class::AddressDead
-    );
+    let class = ruled.outcome.class();
+    let is_certain = !matches!(class, Class::Ok | Class::Uncertain | Class::AddressDead);
     let is_the_accounts = ruled
         .outcome
         .refusal()
-        .is_some_and(|refusal| matches!(refusal.scope, Scope::Account | Scope::Connection));
+        .is_some_and(|refusal| match refusal.scope {
+            Scope::Account | Scope::Connection => true,
+            // Other accounts may be allowed to send to the country.
+            Scope::Country => class == Class::Config,
+            _ => false,
+        });
     is_certain && is_the_accounts
 }
 
@@ -39,13 +46,21 @@ impl Passed {
         self.note(now, "account-skipped", format!("{}; {until}", complaint.cause));
     }
 
-    /// The account takes no messages of this domain, endpoint or platform now.
+    /// The account takes no messages of this domain, country, endpoint or platform now.
     pub(super) fn part_closed(&mut self, now: Timestamp, account: &Account, wait: Duration) {
+        self.part_opens = Some(self.part_opens.map_or(wait, |other| other.min(wait)));
         let until = after(now, wait);
         let name = account.name();
         let detail = format!(
-            "the recipient's domain, endpoint or platform is paused at the provider account {name}; until {until}"
+            "the recipient's domain, country, endpoint or platform is paused at the provider account {name}; until {until}"
         );
+        self.note(now, "account-skipped", detail);
+    }
+
+    /// The account has no budget for a retry now.
+    pub(super) fn over_budget(&mut self, now: Timestamp, account: &Account) {
+        let detail = account.over_budget();
+        self.over_budget = Some(detail.clone());
         self.note(now, "account-skipped", detail);
     }
 
@@ -66,13 +81,13 @@ impl Passed {
         self.note(now, &refusal.code, detail);
     }
 
-    /// The message is handed to an account.
-    pub(super) fn sending(&mut self, at: Timestamp) {
+    /// The message is handed to an account, chosen for a reason.
+    pub(super) fn sending(&mut self, at: Timestamp, account: &Account, why: Option<&str>) {
         self.steps.push(TimelineStep {
             at,
             status: DeliveryStatus::Sending,
             code: None,
-            detail: None,
+            detail: why.map(|why| format!("to the provider account {} of {why}", account.name())),
         });
     }
 

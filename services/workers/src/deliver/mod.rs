@@ -2,6 +2,7 @@
 //! render), send and conclude. Each record ends with a recorded verdict, or is read again.
 
 mod accounts;
+mod ask;
 mod claim;
 mod conclude;
 mod failover;
@@ -19,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use carillon_bus::{Bus, Handler, Inbound};
-use carillon_domain::{Channel, Platform, Timestamp, clock::SharedClock, unsubscribe::UnsubscribeLinks};
+use carillon_domain::{Channel, Timestamp, clock::SharedClock, unsubscribe::UnsubscribeLinks};
 use carillon_providers::ReferenceKey;
 use carillon_render::Renderer;
 use carillon_runtime::{
@@ -29,13 +30,18 @@ use carillon_runtime::{
 use carillon_store::Store;
 use futures::future::join_all;
 
-use self::{accounts::Turn, claim::ClaimedTask, parse::Parsed, task::Task};
+use self::{
+    accounts::{Candidates, Turn},
+    claim::ClaimedTask,
+    parse::Parsed,
+    task::Task,
+};
 pub(crate) use self::{
     claim::{AtWork, Owners},
     conclude::EndedAttempts,
     patience::Patience,
 };
-use crate::account::Account;
+use crate::{account::Account, routes::Routes};
 
 /// The interval at which a wait checks the clock or the ledger.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -49,6 +55,8 @@ pub(crate) struct Deliver {
     pub(crate) clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub(crate) accounts: Vec<Arc<Account>>,
+    /// Which of them a delivery may go to.
+    pub(crate) routes: Routes,
     /// The key that signs the references of receipts.
     pub(crate) reference_key: ReferenceKey,
     /// Makes the links by which recipients of mails unsubscribe.
@@ -97,17 +105,17 @@ impl Deliver {
     /// Delivers each group of deliveries that have the same accounts by itself.
     async fn deliver(&self, tasks: Vec<Task>) {
         let groups = self.by_accounts(tasks).into_iter();
-        join_all(groups.map(|(platform, tasks)| self.deliver_to(platform, tasks))).await;
+        join_all(groups.map(|(candidates, tasks)| self.deliver_to(candidates, tasks))).await;
     }
 
-    async fn deliver_to(&self, platform: Option<Platform>, mut tasks: Vec<Task>) {
+    async fn deliver_to(&self, candidates: Candidates, mut tasks: Vec<Task>) {
         while !tasks.is_empty() {
             // The send rate and the connections of an account limit how many deliveries are claimed at a time, so
             // that no claim outlasts its lease while it waits.
             let first_expiry = tasks.iter().filter_map(|task| task.delivery.expires_at).min();
             let turn = tokio::select! {
                 biased;
-                turn = self.turn(platform, tasks.len()) => turn,
+                turn = self.turn(&candidates, tasks.len()) => turn,
                 () = self.passed(first_expiry) => {
                     tasks = self.end_expired(tasks).await;
                     continue;
@@ -115,7 +123,7 @@ impl Deliver {
             };
             let room = match turn {
                 Turn::Room(room) => room,
-                Turn::Closed(wait) => return self.turn_back(platform, tasks, wait).await,
+                Turn::Closed(wait) => return self.turn_back(&candidates, tasks, wait).await,
                 Turn::Unserved => return self.turn_away(tasks).await,
                 Turn::Ended => return,
             };

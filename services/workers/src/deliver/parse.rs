@@ -68,7 +68,7 @@ impl Deliver {
                 let place = (self.channel, task.lane());
                 let record = &task.inbound.record;
                 let again = retry::schedule(topics, policy, record, place, task.attempt, due, now);
-                out.push(self.waiting(&task, again));
+                out.push(self.waiting(record, &task, again));
                 ended.push(task.inbound);
             }
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use carillon_bus::headers;
 use carillon_domain::{
     Channel, Content, Delivery, DeliveryStatus, Platform, Timestamp, catalog::OnUncertain, clock::later,
-    contact::SigningSecret, dead_letter::FailureClass, status::TimelineStep, unsubscribe::Subscription,
+    contact::SigningSecret, dead_letter::FailureClass, retry::with_jitter, status::TimelineStep,
+    unsubscribe::Subscription,
 };
 use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
 use carillon_runtime::telemetry;
@@ -15,16 +16,17 @@ use tracing::Instrument as _;
 use super::{
     Deliver,
     accounts::{self, MEANWHILE},
+    ask::Asked,
     claim::ClaimedTask,
     conclude::first_failed_at,
     failover::{self, Passed},
     prepare::Ready,
     task::{Conclusion, Consequence, Task},
 };
-use crate::{
-    account::{Ruled, Tries},
-    policy::Course,
-};
+use crate::{account::Ruled, policy::Course};
+
+/// The wait of a retry beyond the retry budgets.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
 
 impl Deliver {
     /// Sends in a span of the record's trace. The future is boxed because it is large and would be copied by each
@@ -79,18 +81,30 @@ impl Deliver {
     }
 
     /// Lets a delivery come back that no account could take, or ends it if no account serves its device.
-    fn unsent(&self, claimed: ClaimedTask, platform: Option<Platform>, part_opens: Option<Duration>) {
-        match (part_opens, self.opens_in(platform)) {
+    fn unsent(&self, claimed: ClaimedTask, platform: Option<Platform>, positions: &[usize], passed: &Passed) {
+        if let Some(detail) = &passed.over_budget {
+            let wait = with_jitter(RETRY_WAIT, Duration::ZERO, rand::random());
+            return self.postpone_for(claimed, wait, "retry-budget", detail);
+        }
+        match (
+            passed.part_opens,
+            accounts::opens_in(self.serving(positions, platform)),
+        ) {
             (Some(wait), _) => {
-                let detail =
-                    "the recipient's domain, endpoint or platform is paused at every provider account";
+                let detail = "the recipient's domain, country, endpoint or platform is paused at every provider account";
                 self.postpone_for(claimed, wait, "part-paused", detail);
             }
             (None, Some(opens_in)) => {
                 // If every account is closed, the record may return soon: the worker then holds it until an account
                 // opens.
                 let wait = if self.is_any_open() { opens_in } else { MEANWHILE };
-                self.postpone_for(claimed, wait, "account-closed", &accounts::closed(platform));
+                let is_routed = positions.len() < self.accounts.len();
+                self.postpone_for(
+                    claimed,
+                    wait,
+                    "account-closed",
+                    &accounts::closed(platform, is_routed),
+                );
             }
             (None, None) => self.unserved(claimed, platform),
         }
@@ -107,53 +121,18 @@ impl Deliver {
         } = ready;
         let message = self.message(&claimed.task, to, platform, rendered.content, secrets);
         let mut reservation = claimed.reservation.take();
-        let (mut passed, mut last, mut part_opens) = (Passed::default(), None, None);
-        let mut accounts = self.serving(platform);
+        let (mut passed, mut last) = (Passed::default(), None);
+        let choice = self.routes.choice(&claimed.task.delivery, &message.to);
+        let mut accounts = self.serving(&choice.accounts, platform);
         while let Some(account) = accounts.next() {
-            if let Some(complaint) = account.breaker.why_closed() {
-                passed.closed(self.clock.now(), &complaint);
-                continue;
-            }
-            if let Some(wait) = account.breaker.part_is_closed(&message) {
-                passed.part_closed(self.clock.now(), account, wait);
-                part_opens = Some(part_opens.map_or(wait, |other: Duration| other.min(wait)));
-                continue;
-            }
-            let wait = async {
-                // The first open account may be another than the one that had room.
-                if !reservation
-                    .as_ref()
-                    .is_some_and(|reservation| reservation.is_of(account))
-                {
-                    account.rate().await;
-                }
-                account.connection().await
+            let asked = self.ask(account, &mut claimed, &message, &mut reservation, &mut passed);
+            let (ruled, sending_at) = match asked.await {
+                Asked::Answered(ruled, sending_at) => (ruled, sending_at),
+                Asked::Passed => continue,
+                Asked::Expired => return self.expired(claimed),
+                Asked::Lost => return self.settle(claimed, None).await,
             };
-            let Some(connection) = self.keeping(&mut claimed, wait).await else {
-                return self.settle(claimed, None).await;
-            };
-            let Ok(permit) = account.breaker.try_acquire(&message) else {
-                // It has closed during the wait.
-                if let Some(complaint) = account.breaker.why_closed() {
-                    passed.closed(self.clock.now(), &complaint);
-                }
-                continue;
-            };
-            let sending_at = self.clock.now();
-            if claimed.task.delivery.is_expired(sending_at) {
-                return self.expired(claimed);
-            }
-            let call =
-                tracing::debug_span!("provider call", otel.kind = "client", provider = %account.name());
-            let tries = Tries {
-                waits: claimed.task.uncounted,
-                attempts: claimed.task.attempts(),
-                longest_back_off: self.longest_back_off,
-            };
-            let ruled = account.send(permit, &message, tries).instrument(call).await;
-            drop(connection);
-            reservation = None;
-            passed.sending(sending_at);
+            passed.sending(sending_at, account, choice.why.as_deref());
             let goes_on = failover::may_fail_over(&ruled) && failover::is_any_open(accounts.clone());
             if goes_on {
                 passed.refused(self.clock.now(), account, &ruled);
@@ -165,7 +144,7 @@ impl Deliver {
         }
         drop(reservation);
         let Some((account, ruled, sending_at)) = last else {
-            return self.unsent(claimed, platform, part_opens);
+            return self.unsent(claimed, platform, &choice.accounts, &passed);
         };
         let judged = if ruled.course == Course::Doubt {
             let Some(blame) = self.keeping(&mut claimed, account.breaker.blame(&ruled)).await else {
@@ -254,14 +233,14 @@ impl Deliver {
     /// The wait for an account, shortened if another account is open.
     fn unless_elsewhere(&self, task: &Task, wait: Duration, refusal: &Refusal) -> Duration {
         let is_elsewhere = matches!(refusal.scope, Scope::Account | Scope::Connection)
-            && self
-                .serving(task.delivery.platform)
-                .any(|account| account.breaker.is_open());
+            && failover::is_any_open(
+                self.serving(&self.routes.candidates(&task.delivery), task.delivery.platform),
+            );
         if is_elsewhere { wait.min(MEANWHILE) } else { wait }
     }
 
     fn is_given_up(&self, task: &Task) -> bool {
-        later(first_failed_at(task), self.give_up_after) <= self.clock.now()
+        later(first_failed_at(&task.inbound.record, task), self.give_up_after) <= self.clock.now()
     }
 
     fn sent(&self) -> TimelineStep {

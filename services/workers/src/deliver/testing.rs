@@ -22,6 +22,7 @@ pub(super) fn deliver(env: &TestEnv, shutdown: &Shutdown) -> (Deliver, Queued) {
         renderer: Arc::new(InProcess::new(Arc::new(templates))),
         clock: Arc::clone(&env.clock),
         accounts: Vec::new(),
+        routes: crate::Routes::in_order(0),
         reference_key: carillon_providers::ReferenceKey::of(env.store.address_key()),
         links: None,
         owners: Owners::default(),

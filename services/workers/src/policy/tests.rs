@@ -13,10 +13,11 @@ const CLASSES: [Class; 7] = [
     Class::AddressDead,
     Class::Uncertain,
 ];
-const SCOPES: [Scope; 6] = [
+const SCOPES: [Scope; 7] = [
     Scope::Message,
     Scope::Address,
     Scope::Domain,
+    Scope::Country,
     Scope::Platform,
     Scope::Account,
     Scope::Connection,
@@ -77,6 +78,13 @@ fn each_class_and_scope_has_its_consequence() {
         (
             Config,
             Domain,
+            R::Answers,
+            R::Park(secs(2), Cause::Operator),
+            C::Wait(secs(2)),
+        ),
+        (
+            Config,
+            Country,
             R::Answers,
             R::Park(secs(2), Cause::Operator),
             C::Wait(secs(2)),
@@ -261,7 +269,10 @@ proptest! {
 
     #[test]
     fn a_single_refusal_of_a_message_address_domain_or_platform_does_not_close_the_account(answer in any_answer(), history in any_history()) {
-        let is_local = matches!(answer.scope, Scope::Message | Scope::Address | Scope::Domain | Scope::Platform);
+        let is_local = matches!(
+            answer.scope,
+            Scope::Message | Scope::Address | Scope::Domain | Scope::Country | Scope::Platform
+        );
         let is_a_run = history.refused >= MANY_REFUSED
             || history.cause == Some(Cause::Refusals)
             || history.domains >= DOMAINS_IN_A_ROW;

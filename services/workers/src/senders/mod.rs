@@ -21,7 +21,7 @@ pub use fcm::FcmSender;
 pub use smtp::SmtpSender;
 pub use webhook::{Lookup, SystemLookup, WebhookSender};
 
-use crate::{account::Account, config::ChannelsConfig, sender::Sender};
+use crate::{account::Account, channels::ChannelsConfig, config::WorkersConfig, sender::Sender};
 
 /// The reason for which a sender cannot be made from an account's settings.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,7 @@ impl OpenError {
 pub fn accounts(
     providers: &ProvidersConfig,
     channels: &ChannelsConfig,
+    workers: &WorkersConfig,
     channel: Channel,
     clock: &SharedClock,
 ) -> Result<Vec<Arc<Account>>, AccountError> {
@@ -82,7 +83,8 @@ pub fn accounts(
         let sender = open(name, config, Arc::clone(clock)).map_err(|error| error.of(name))?;
         let platforms = (channel == Channel::Push).then_some(served);
         let rate = config.rate_per_second().map(NonZeroU32::get);
-        Ok(Account::for_platforms(name, channel, sender, rate, platforms))
+        let tuning = workers.tuning(name);
+        Ok(Account::tuned(name, channel, sender, rate, platforms, tuning))
     });
     opened.collect()
 }

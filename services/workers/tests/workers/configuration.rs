@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_domain::{Channel, SystemClock, clock::SharedClock};
 use carillon_providers::{FcmConfig, ProvidersConfig, SmtpConfig, TwilioConfig, twilio::TwilioRequests};
-use carillon_workers::{ChannelsConfig, FcmSender, OpenError, SmtpSender, accounts};
+use carillon_workers::{ChannelsConfig, FcmSender, OpenError, SmtpSender, WorkersConfig, accounts};
 
 use crate::{fcm_tokens, http_server::nobody, relay, twilio};
 
@@ -34,7 +34,7 @@ async fn each_channel_has_the_accounts_that_are_configured() {
     providers.insert("spare", twilio::config("http://127.0.0.1:1"));
     providers.insert("relay", relay::config(nobody().await));
     let names = |providers: &_, channels: &_, channel| -> Vec<String> {
-        let accounts = accounts(providers, channels, channel, &clock()).unwrap();
+        let accounts = accounts(providers, channels, &WorkersConfig::default(), channel, &clock()).unwrap();
         accounts
             .iter()
             .map(|account| account.name().to_string())
@@ -60,7 +60,13 @@ fn an_account_that_cannot_work_is_named_with_its_setting() {
         ..twilio::config("http://127.0.0.1:1")
     };
     providers.insert("spare", config);
-    let Err(error) = accounts(&providers, &ChannelsConfig::default(), Channel::Sms, &clock()) else {
+    let Err(error) = accounts(
+        &providers,
+        &ChannelsConfig::default(),
+        &WorkersConfig::default(),
+        Channel::Sms,
+        &clock(),
+    ) else {
         panic!("an account without a token is refused")
     };
     assert_eq!(

@@ -329,3 +329,57 @@ async fn a_refused_key_parks_the_account_and_no_message_ends_for_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_parked_platform_stays_parked_over_a_restart_and_one_message_goes_first() {
+    on_workers(async |setting| {
+        let google = setting.provider();
+        let events: Vec<String> = (0..6).map(|n| format!("e-{n}")).collect();
+        let mut deliveries = Vec::new();
+        for event in &events {
+            register(setting, Platform::Web, event).await;
+            deliveries.push(to_device(event, event, Some(Platform::Web)));
+        }
+        google.answers("e-0", [config_of(Scope::Platform, "revoked")]);
+        let accounts = || vec![fcm(Arc::clone(&google) as _)];
+        setting.publish(&deliveries[..1]).await;
+        let worker = setting.start_for(PUSH, accounts(), |_| {});
+        setting.written.reaches("e-0", "1 retrying revoked").await;
+        worker.end().await;
+        let holds = setting.env.store.account_part_holds();
+        let told = holds.all().await.unwrap();
+        assert_eq!((told.len(), &*told[0].part), (1, "platform:web"), "{told:?}");
+        assert!(
+            told[0].cause.contains("fcm is parked for the platform web"),
+            "{told:?}"
+        );
+
+        google.holds_everything();
+        setting.publish(&deliveries[1..]).await;
+        let worker = setting.start_for(PUSH, accounts(), |_| {});
+        eventually("the probe", || async { google.calls().len() == 2 }).await;
+        eventually("the next process holds the platform too", || async {
+            holds.all().await.unwrap().len() == 2
+        })
+        .await;
+        let waits = |event: &String| {
+            let steps = setting.written.steps(event);
+            steps.iter().any(|step| step.ends_with("retrying part-paused"))
+        };
+        eventually("the others wait for the probe", || async {
+            events[1..].iter().filter(|event| waits(event)).count() == 4
+        })
+        .await;
+        assert_eq!(google.calls().len(), 2);
+        google.lets_go();
+        for event in &events {
+            until_sent(setting, event).await;
+        }
+        eventually("only the row of the ended process is left", || async {
+            holds.all().await.unwrap().len() == 1
+        })
+        .await;
+        worker.end().await;
+    })
+    .await;
+}

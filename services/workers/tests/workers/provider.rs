@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use carillon_domain::Content;
 use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock, contact::DeathReason};
 use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
-use carillon_workers::{Account, Sender};
+use carillon_workers::{Account, Sender, Tuning};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
@@ -62,6 +62,11 @@ impl Provider {
     /// A new account with a send rate of this many messages a second.
     pub(crate) fn account_of_rate(self: &Arc<Self>, name: &str, per_second: u32) -> Arc<Account> {
         Account::new(name, Channel::Sms, Arc::clone(self) as _, Some(per_second))
+    }
+
+    /// A new account with tuning of its own.
+    pub(crate) fn account_of_tuning(self: &Arc<Self>, name: &str, tuning: Tuning) -> Arc<Account> {
+        Account::tuned(name, Channel::Sms, Arc::clone(self) as _, None, None, tuning)
     }
 
     /// Sets the answer to every unscripted call.

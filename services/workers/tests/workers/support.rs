@@ -18,10 +18,11 @@ use carillon_runtime::{
 };
 use carillon_store::{
     api_keys::{Principal, Role},
+    breakers::InProcessBreakers,
     users::UserPut,
 };
 use carillon_testkit::{ManualClock, TestEnv, eventually};
-use carillon_workers::{Account, WorkerDeps, WorkerError, WorkersConfig, group, run};
+use carillon_workers::{Account, Routes, WorkerDeps, WorkerError, WorkersConfig, group, run};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -139,7 +140,9 @@ impl Setting {
             store: self.env.store.clone(),
             renderer: Arc::clone(&self.renderer),
             clock: Arc::clone(&self.env.clock),
+            routes: Routes::in_order(accounts.len()),
             accounts,
+            breakers: Arc::new(InProcessBreakers::default()),
             links: None,
             config: WorkersConfig::default(),
             only_process: false,

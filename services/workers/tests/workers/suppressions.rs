@@ -1,6 +1,8 @@
 //! The suppression list at the send: it holds for the address, of a user or a guest, as it is right before the send.
 
-use carillon_domain::{Channel, DeliveryId, Timestamp, contact::mask, suppression::SuppressionReason};
+use carillon_domain::{
+    Channel, Delivery, DeliveryId, Timestamp, contact::mask, suppression::SuppressionReason,
+};
 use carillon_store::suppressions::{Strike, SuppressionPut};
 use carillon_testkit::eventually;
 
@@ -134,22 +136,73 @@ async fn a_guests_refused_number_is_struck_and_revived_when_a_user_registers_it(
     .await;
 }
 
+/// A message to a guest with a number of its own.
+fn guest(n: u128) -> Delivery {
+    let mut delivery = to_guest(&format!("e-{n}"));
+    delivery.target = carillon_domain::Target::Inline {
+        address: format!("+4915112345{n:03}"),
+    };
+    delivery.delivery_id = DeliveryId(uuid::Uuid::from_u128(1_000 + n));
+    delivery.notification_id = carillon_domain::NotificationId(uuid::Uuid::from_u128(2_000 + n));
+    delivery
+}
+
+#[tokio::test]
+async fn deliveries_that_failed_by_strikes_of_an_account_at_fault_are_sent_once_it_works() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers_everything(Some(address_dead("21211")));
+        let first: Vec<_> = (0..3).map(guest).collect();
+        setting.publish(&first).await;
+        let worker = setting.start(&provider);
+        // Three refused addresses are believed: nothing contradicts it.
+        for n in 0..3 {
+            setting.written.reaches(&format!("e-{n}"), "1 failed 21211").await;
+        }
+        let others: Vec<_> = (3..15).map(guest).collect();
+        setting.publish(&others).await;
+        for n in 0..3 {
+            setting
+                .written
+                .reaches(&format!("e-{n}"), "2 retrying strike-revoked")
+                .await;
+        }
+        provider.answers_everything(None);
+        eventually("everything is sent", || async {
+            setting.advance(100);
+            (0..15).all(|n| {
+                let steps = setting.written.steps(&format!("e-{n}"));
+                steps.iter().any(|step| step.ends_with(" sent"))
+            })
+        })
+        .await;
+        worker.end().await;
+        let steps = setting.written.steps("e-0");
+        assert_eq!(
+            steps[..3],
+            ["1 sending", "1 failed 21211", "2 retrying strike-revoked"]
+        );
+        let told = setting.written.updates("e-0")[1].steps[0].detail.clone().unwrap();
+        assert!(
+            told.starts_with("the provider account p refused many addresses in a row"),
+            "{told}"
+        );
+        let filter = carillon_store::suppressions::SuppressionFilter::default();
+        let page = carillon_store::Page::default();
+        let suppressions = setting.env.store.suppressions();
+        let list = suppressions.list(&"default".into(), &filter, page).await.unwrap();
+        assert!(list.items.is_empty(), "{:?}", list.items);
+        assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_account_at_fault_leaves_no_guest_on_the_list() {
     on_workers(async |setting| {
         let provider = setting.provider();
         provider.answers_everything(Some(address_dead("21211")));
-        let guests: Vec<_> = (0..50)
-            .map(|n| {
-                let mut delivery = to_guest(&format!("e-{n}"));
-                delivery.target = carillon_domain::Target::Inline {
-                    address: format!("+4915112345{n:03}"),
-                };
-                delivery.delivery_id = DeliveryId(uuid::Uuid::from_u128(1_000 + n));
-                delivery.notification_id = carillon_domain::NotificationId(uuid::Uuid::from_u128(2_000 + n));
-                delivery
-            })
-            .collect();
+        let guests: Vec<_> = (0..50).map(guest).collect();
         setting.publish(&guests).await;
         let worker = setting.start(&provider);
         eventually("all wait", || async {

@@ -6,7 +6,7 @@ use carillon_domain::Content;
 use carillon_domain::{Channel, Clock as _, Target, clock::SharedClock};
 use carillon_providers::{OutgoingMessage, ProvidersConfig, TwilioConfig, twilio::TwilioRequests};
 use carillon_testkit::ManualClock;
-use carillon_workers::{ChannelsConfig, HttpSender, Sender as _, accounts};
+use carillon_workers::{ChannelsConfig, HttpSender, Sender as _, WorkersConfig, accounts};
 use serde_json::{Value, json};
 
 use crate::{
@@ -180,7 +180,14 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
         providers.insert("main", config(&server.url));
         let channels = ChannelsConfig::default();
         let clock: SharedClock = setting.clock.clone();
-        let accounts = accounts(&providers, &channels, Channel::Sms, &clock).unwrap();
+        let accounts = accounts(
+            &providers,
+            &channels,
+            &WorkersConfig::default(),
+            Channel::Sms,
+            &clock,
+        )
+        .unwrap();
         let worker = setting.start_with(accounts, |_| {});
         setting.publish(&[to_guest("e-1")]).await;
         setting.written.reaches("e-1", "1 uncertain http-503").await;

@@ -91,6 +91,7 @@ fn without_meaning(answer: &ProviderResponse, code: Option<u32>) -> SendOutcome 
 fn refused(meaning: Meaning, refusal: impl FnOnce(Scope) -> Refusal) -> SendOutcome {
     match meaning {
         Meaning::Account => SendOutcome::Config(refusal(Scope::Account)),
+        Meaning::Country => SendOutcome::Config(refusal(Scope::Country)),
         Meaning::Message => SendOutcome::Terminal(refusal(Scope::Message)),
         Meaning::Address => SendOutcome::Terminal(refusal(Scope::Address)),
         Meaning::Gone => SendOutcome::AddressDead(refusal(Scope::Address), DeathReason::Gone),
@@ -141,8 +142,8 @@ mod tests {
             (400, 21_635, "address_dead address"),
             (400, 21_610, "address_dead address"),
             (400, 21_265, "address_dead address"),
-            (400, 21_408, "terminal address"),
-            (403, 21_408, "terminal address"),
+            (400, 21_408, "config country"),
+            (403, 21_408, "config country"),
             (400, 21_608, "terminal address"),
             (400, 21_612, "terminal address"),
             (400, 21_212, "config account"),

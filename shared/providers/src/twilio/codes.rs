@@ -1,13 +1,15 @@
 //! Twilio's error codes (`code` in the body of a 4xx), from Twilio's Error and Warning Dictionary
 //! (<https://www.twilio.com/docs/api/errors>).
 
-use Meaning::{Account, Address, Gone, Maintenance, Message, Stopped, Throttle, ThrottleOfAddress};
+use Meaning::{Account, Address, Country, Gone, Maintenance, Message, Stopped, Throttle, ThrottleOfAddress};
 
 /// The meaning of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// The operator must repair it: credentials, sender, messaging service, registration.
     Account,
+    /// The operator must allow the country of the number: geographic permissions.
+    Country,
     /// The message cannot be sent in this form.
     Message,
     /// The message cannot be sent to this number; other messages may be.
@@ -63,7 +65,7 @@ pub(super) fn meaning(code: u32) -> Option<(Meaning, &'static str)> {
         21_268 => (Gone, "the number is a premium number"),
         21_401 => (Account, "the sender is not accepted"),
         21_407 => (Account, "the sender's number sends no text messages"),
-        21_408 => (Address, "the account may not send to this region"),
+        21_408 => (Country, "the account may not send to this region"),
         21_420..=21_422 => (Account, "the sender's number or application is not accepted"),
         21_470..=21_479 => (Account, "the account is not active"),
         21_601 => (Account, "the sender's number is not the account's"),

@@ -109,6 +109,7 @@ fn suppression(status: DeliveryStatus, code: u32) -> Option<SuppressionReason> {
         Meaning::Gone => Some(SuppressionReason::HardBounce),
         Meaning::Stopped => Some(SuppressionReason::OptedOut),
         Meaning::Account
+        | Meaning::Country
         | Meaning::Message
         | Meaning::Address
         | Meaning::Throttle

@@ -16,7 +16,7 @@ use carillon_domain::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{QuotaFault, Quotas};
+use super::{Quotas, RedisFault};
 
 /// The most verdicts remembered; beyond that the oldest are forgotten early.
 const MAX_REMEMBERED: usize = 1_000_000;
@@ -134,7 +134,7 @@ impl Quotas for InProcessQuotas {
         checks.iter().map(|check| state.look(check, at)).collect()
     }
 
-    async fn check(&self) -> Result<(), QuotaFault> {
+    async fn check(&self) -> Result<(), RedisFault> {
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 //! check, so a repeated check gets the same verdict and counts once. A message counts against all of its limits, or against
 //! none: one that has to wait for a short period takes no room of a long one.
 
-mod fault;
 mod in_process;
 mod redis;
 
@@ -13,10 +12,10 @@ use carillon_domain::{
 };
 
 pub use self::{
-    fault::QuotaFault,
     in_process::InProcessQuotas,
     redis::{RedisQuotas, RedisQuotasConfig},
 };
+pub use crate::redis_link::RedisFault;
 
 /// A counter of limits.
 #[async_trait]
@@ -31,7 +30,7 @@ pub trait Quotas: Send + Sync + std::fmt::Debug {
     async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict>;
 
     /// Whether limits can be counted now.
-    async fn check(&self) -> Result<(), QuotaFault>;
+    async fn check(&self) -> Result<(), RedisFault>;
 
     /// `redis` or `in-process`.
     fn name(&self) -> &'static str;

@@ -9,21 +9,17 @@ use carillon_domain::{
     decide::{LimitCheck, LimitVerdict},
 };
 use carillon_runtime::Secret;
-use parking_lot::Mutex;
-use redis::{
-    Client, RedisError, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use secrecy::ExposeSecret as _;
-use tokio::time::{Instant, timeout};
+use redis::Script;
 
-use super::{QuotaFault, Quotas};
-use crate::{error::StoreError, events::DEDUPE_WINDOW};
+use super::{Quotas, RedisFault};
+use crate::{
+    error::StoreError,
+    events::DEDUPE_WINDOW,
+    redis_link::{Failure, RedisConfig, RedisLink, millis},
+};
 
 /// The most checks of one script call. Redis does nothing else while a script runs.
 const CALL: usize = 1_000;
-/// The time after a failure during which Redis is not asked. A router that waited for each batch would be too slow.
-const REST: Duration = Duration::from_millis(500);
 
 /// The address of Redis, and the settings of limits.
 #[derive(Debug, Clone)]
@@ -42,10 +38,11 @@ impl RedisQuotasConfig {
     /// The defaults for an address: prefix `carillon:`, 250 ms, 7 days.
     #[must_use]
     pub fn new(url: impl Into<Secret>) -> Self {
+        let RedisConfig { url, prefix, timeout } = RedisConfig::new(url);
         Self {
-            url: url.into(),
-            prefix: "carillon:".to_owned(),
-            timeout: Duration::from_millis(250),
+            url,
+            prefix,
+            timeout,
             memory: DEDUPE_WINDOW,
         }
     }
@@ -60,94 +57,34 @@ enum Call {
 
 /// Limits counted in Redis, by one script call for up to [`CALL`] checks.
 pub struct RedisQuotas {
-    client: Client,
-    /// Replaced after a failure, because the address may then lead to another server.
-    connection: Mutex<ConnectionManager>,
+    link: RedisLink,
     take: Script,
     look: Script,
-    prefix: String,
-    timeout: Duration,
     memory: Duration,
-    resting_until: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for RedisQuotas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisQuotas")
-            .field("prefix", &self.prefix)
+            .field("prefix", &self.link.prefix())
             .finish_non_exhaustive()
     }
-}
-
-/// The reason for which Redis gave no verdicts.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("Redis did not answer in time")]
-    Late,
-    #[error("{}", QuotaFault::of(.0))]
-    Refused(#[from] RedisError),
-    #[error("Redis returned another number of verdicts than requested")]
-    Odd,
-}
-
-impl Failure {
-    fn fault(&self) -> QuotaFault {
-        match self {
-            Self::Late => QuotaFault::Silent,
-            Self::Refused(error) => QuotaFault::of(error),
-            Self::Odd => QuotaFault::Other,
-        }
-    }
-}
-
-fn manager(client: &Client, timeout: Duration) -> Result<ConnectionManager, RedisError> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
-        .set_number_of_retries(0)
-        .set_max_delay(REST);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 impl RedisQuotas {
     /// Prepares the connection. It is opened and reopened on demand, so Redis may be down meanwhile.
     pub fn connect(config: RedisQuotasConfig) -> Result<Self, StoreError> {
-        let bad_url = |_| StoreError::Config("expected a Redis URL that begins with redis:// or rediss://");
-        let client = Client::open(config.url.expose_secret()).map_err(bad_url)?;
-        let connection = manager(&client, config.timeout).map_err(bad_url)?;
-        Ok(Self {
-            client,
-            connection: Mutex::new(connection),
-            take: Script::new(include_str!("take.lua")),
-            look: Script::new(include_str!("look.lua")),
+        let link = RedisLink::connect(RedisConfig {
+            url: config.url,
             prefix: config.prefix,
             timeout: config.timeout,
+        })?;
+        Ok(Self {
+            link,
+            take: Script::new(include_str!("take.lua")),
+            look: Script::new(include_str!("look.lua")),
             memory: config.memory,
-            resting_until: Mutex::new(None),
         })
-    }
-
-    /// Writes a key that expires. A read would not show whether Redis takes writes, since a replica answers reads.
-    async fn probe(&self) -> Result<(), Failure> {
-        let mut connection = self.connection.lock().clone();
-        let mut probe = redis::cmd("SET");
-        probe
-            .arg(format!("{}probe", self.prefix))
-            .arg(1)
-            .arg("PX")
-            .arg(10_000);
-        timeout(self.timeout, probe.query_async::<()>(&mut connection))
-            .await
-            .map_err(|_| Failure::Late)??;
-        Ok(())
-    }
-
-    /// Replaces the connection; the next call connects again.
-    fn reconnect(&self) {
-        // The address was valid at the start, so this succeeds.
-        if let Ok(connection) = manager(&self.client, self.timeout) {
-            *self.connection.lock() = connection;
-        }
     }
 
     async fn call(
@@ -165,24 +102,21 @@ impl RedisQuotas {
         if kind == Call::Take {
             call.arg(millis(self.memory));
         }
-        let mut message = 0_u32;
+        let (prefix, mut message) = (self.link.prefix(), 0_u32);
         for (index, check) in checks.iter().enumerate() {
             if index > 0 && checks[index - 1].message != check.message {
                 message += 1;
             }
-            let mut verdict = Vec::with_capacity(self.prefix.len() + 18);
-            verdict.extend_from_slice(self.prefix.as_bytes());
+            let mut verdict = Vec::with_capacity(prefix.len() + 18);
+            verdict.extend_from_slice(prefix.as_bytes());
             verdict.extend_from_slice(b"v:");
             verdict.extend_from_slice(check.id.as_bytes());
-            call.key(format!("{}l:{}", self.prefix, check.key)).key(verdict);
+            call.key(format!("{prefix}l:{}", check.key)).key(verdict);
             call.arg(check.limit.max)
                 .arg(millis(check.limit.per))
                 .arg(message);
         }
-        let mut connection = self.connection.lock().clone();
-        let answers: Vec<i64> = timeout(self.timeout, call.invoke_async(&mut connection))
-            .await
-            .map_err(|_| Failure::Late)??;
+        let answers: Vec<i64> = self.link.call(&call).await?;
         if answers.len() != checks.len() {
             return Err(Failure::Odd);
         }
@@ -191,12 +125,6 @@ impl RedisQuotas {
             .map(|(answer, check)| verdict(answer, check, now))
             .collect())
     }
-
-    fn is_resting(&self) -> bool {
-        self.resting_until
-            .lock()
-            .is_some_and(|until| until > Instant::now())
-    }
 }
 
 impl RedisQuotas {
@@ -204,13 +132,13 @@ impl RedisQuotas {
     async fn ask(&self, kind: Call, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict> {
         let mut verdicts = Vec::with_capacity(checks.len());
         for checks in calls(checks) {
-            if self.is_resting() {
+            if self.link.is_resting() {
                 verdicts.extend(checks.iter().map(|_| LimitVerdict::Unavailable));
                 continue;
             }
             match self.call(kind, checks, now).await {
                 Ok(answers) => {
-                    *self.resting_until.lock() = None;
+                    self.link.succeeded();
                     verdicts.extend(answers);
                 }
                 Err(error) => {
@@ -219,8 +147,7 @@ impl RedisQuotas {
                         "limits could not be counted"
                     );
                     metrics::counter!("carillon_quota_failures_total").increment(1);
-                    *self.resting_until.lock() = Some(Instant::now() + REST);
-                    self.reconnect();
+                    self.link.failed();
                     verdicts.extend(checks.iter().map(|_| LimitVerdict::Unavailable));
                 }
             }
@@ -272,9 +199,9 @@ impl Quotas for RedisQuotas {
         self.ask(Call::Look, checks, at).await
     }
 
-    async fn check(&self) -> Result<(), QuotaFault> {
-        self.probe().await.map_err(|error| {
-            self.reconnect();
+    async fn check(&self) -> Result<(), RedisFault> {
+        self.link.probe().await.map_err(|error| {
+            self.link.reconnect();
             error.fault()
         })
     }
@@ -282,8 +209,4 @@ impl Quotas for RedisQuotas {
     fn name(&self) -> &'static str {
         "redis"
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,7 +1,9 @@
 //! Holds of channels and accounts.
 
 use carillon_domain::Channel;
-use carillon_store::{account_holds::AccountHold, channel_holds::ChannelHold};
+use carillon_store::{
+    account_holds::AccountHold, account_part_holds::AccountPartHold, channel_holds::ChannelHold,
+};
 use uuid::Uuid;
 
 use crate::support::{on_each, seconds};
@@ -96,6 +98,42 @@ async fn a_hold_of_an_ended_process_is_resumed_until_it_ends_or_another_process_
         holds.remove(other, "spare").await.unwrap();
         holds.remove(other, "third").await.unwrap();
         assert_eq!(holds.to_resume().await.unwrap(), [paused]);
+        store.clock.advance(seconds(600));
+        assert!(holds.to_resume().await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_parts_hold_is_resumed_until_it_ends_or_another_process_sends_to_the_part() {
+    on_each(async |store| {
+        let holds = store.account_part_holds();
+        let (dead, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let hold = |part: &str, ends_at| AccountPartHold {
+            account: "phones".to_owned(),
+            part: part.to_owned(),
+            channel: Channel::Push,
+            cause: "a".to_owned(),
+            ends_at,
+        };
+        let ios = hold("platform:ios", Some(store.now() + seconds(600)));
+        let web = hold("platform:web", Some(store.now() + seconds(600)));
+        let probed = hold("platform:android", None);
+        holds.put(dead, &hold("platform:ios", None)).await.unwrap();
+        for of_dead in [&ios, &web, &probed] {
+            holds.put(dead, of_dead).await.unwrap();
+        }
+        assert_eq!(
+            holds.all().await.unwrap(),
+            [probed.clone(), ios.clone(), web.clone()]
+        );
+        store.clock.advance(seconds(60));
+        assert!(holds.all().await.unwrap().is_empty(), "they are not renewed");
+        assert_eq!(holds.to_resume().await.unwrap(), [ios.clone(), web.clone()]);
+        holds.remove(other, "phones", "platform:ios").await.unwrap();
+        assert_eq!(holds.to_resume().await.unwrap(), [web]);
+        holds.put(other, &ios).await.unwrap();
+        holds.remove(other, "phones", "platform:ios").await.unwrap();
         store.clock.advance(seconds(600));
         assert!(holds.to_resume().await.unwrap().is_empty());
     })

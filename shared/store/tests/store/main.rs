@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit_log;
+mod breakers;
 mod channel_holds;
 mod claims;
 mod conditions;

@@ -7,7 +7,7 @@ use carillon_domain::{
     catalog::LimitDef,
     decide::{LimitCheck, LimitVerdict},
 };
-use carillon_store::quota::{InProcessQuotas, QuotaFault, Quotas, RedisQuotas, RedisQuotasConfig};
+use carillon_store::quota::{InProcessQuotas, Quotas, RedisFault, RedisQuotas, RedisQuotasConfig};
 use uuid::Uuid;
 
 use crate::support::{seconds, start};
@@ -266,7 +266,7 @@ async fn without_redis_the_answer_is_unavailable_and_comes_quickly() {
         assert_eq!(quotas.look(&checks, start()).await, verdicts);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!(quotas.check().await, Err(QuotaFault::Silent));
+    assert_eq!(quotas.check().await, Err(RedisFault::Silent));
 }
 
 #[tokio::test]
@@ -409,14 +409,14 @@ async fn a_fault_of_redis_is_named_and_limits_are_counted_again_once_it_ends() {
         ],
     );
     let faults = [
-        QuotaFault::Replica,
-        QuotaFault::Full,
-        QuotaFault::NotSafe,
-        QuotaFault::Login,
+        RedisFault::Replica,
+        RedisFault::Full,
+        RedisFault::NotSafe,
+        RedisFault::Login,
     ];
     for ((begin, end), fault) in before.iter().zip(after).zip(faults) {
         redis.command(begin).await;
-        if fault == QuotaFault::Login {
+        if fault == RedisFault::Login {
             // Existing connections keep their rights; a new one has none.
             let fresh = RedisQuotas::connect(RedisQuotasConfig::new(redis.url())).unwrap();
             assert_eq!(fresh.check().await, Err(fault));
@@ -431,7 +431,7 @@ async fn a_fault_of_redis_is_named_and_limits_are_counted_again_once_it_ends() {
         .await;
         // Redis lets a script that has begun to write continue without memory, so limits are counted although
         // Redis is full.
-        let expected = if fault == QuotaFault::Full {
+        let expected = if fault == RedisFault::Full {
             LimitVerdict::Allowed
         } else {
             LimitVerdict::Unavailable

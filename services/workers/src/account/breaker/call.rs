@@ -27,7 +27,7 @@ pub(crate) struct Permit<'a> {
 pub(crate) enum Closed {
     /// The account is paused, or another message goes first.
     Account,
-    /// The message's domain, endpoint or platform is paused for this long, or for about this long if another message
+    /// The message's domain, country, endpoint or platform is paused for this long, or for about this long if another message
     /// goes first.
     Part(Duration),
 }
@@ -64,7 +64,7 @@ impl Permit<'_> {
         let now = Instant::now();
         let proof = *breaker.proof.borrow();
         let (mut state, mut parts) = (breaker.state.lock(), breaker.parts.lock());
-        let mut history = state.history(&outcome, message, part);
+        let mut history = state.history(&outcome, message, part, now);
         history.pauses = part.map_or(0, |part| parts.pauses(part));
         (history.waits, history.attempts) = (tries.waits, tries.attempts);
         let ruling = state::ruling(&outcome, &history, tries.longest_back_off);

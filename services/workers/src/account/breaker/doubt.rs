@@ -1,10 +1,15 @@
 //! The party at fault for a refused address: the address, or an account that refuses every address.
 
+use carillon_bus::Record;
 use carillon_providers::Scope;
+use carillon_store::suppressions::Strike;
 use tokio::time::Instant;
 
 use super::{Breaker, Learnt, Ruled};
-use crate::policy::{self, Cause};
+use crate::{
+    attempt::DeliveryAttempt,
+    policy::{self, Cause},
+};
 
 /// Evidence on whether refusals of addresses are to be believed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +29,15 @@ impl Proof {
         );
         learnt.worked || learnt.parked.is_some() || learnt.still_in_doubt
     }
+}
+
+/// A strike of an address, and the attempt that failed by it.
+#[derive(Debug)]
+pub(crate) struct Struck {
+    pub(crate) strike: Strike,
+    /// The record of the attempt.
+    pub(crate) record: Record,
+    pub(crate) attempt: DeliveryAttempt,
 }
 
 /// The party at fault for a refused address.

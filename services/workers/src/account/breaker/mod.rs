@@ -4,19 +4,22 @@
 //! parked after an operator's fault or a run of failures. *On probation*: after a park one message goes first, and
 //! its outcome decides. The parts of an account, which are the domains and platforms that it sends to, have the same
 //! states (`part.rs`). The policy decides the effect of an answer (`../../policy.rs`); the breaker keeps the history
-//! (`state.rs`).
+//! (`state.rs`). Processes share what they know of an account, and one of them at a time sends its probe (`share.rs`).
 
 mod call;
 mod complaint;
 mod doubt;
 mod part;
+mod share;
 mod state;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use carillon_domain::Channel;
 use carillon_providers::OutgoingMessage;
-use carillon_store::suppressions::Strike;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
@@ -26,7 +29,9 @@ use tokio::{
 pub(crate) use self::{
     call::{Closed, Permit, Ruled, Tries},
     complaint::Complaint,
-    doubt::Blame,
+    doubt::{Blame, Struck},
+    part::ParkedPart,
+    share::Sharing,
 };
 use self::{
     doubt::Proof,
@@ -46,6 +51,10 @@ pub(crate) struct Breaker {
     /// The evidence for which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
     measures: BreakerMeasures,
+    /// What it shares with other processes; unset: nothing.
+    sharing: OnceLock<Arc<Sharing>>,
+    /// Held while the right to send a probe is asked for or given back.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Breaker {
@@ -59,6 +68,8 @@ impl Breaker {
             parts: Mutex::default(),
             changed: Notify::new(),
             proof: watch::Sender::default(),
+            sharing: OnceLock::new(),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -73,7 +84,7 @@ impl Breaker {
         let (state, now) = (self.state.lock(), Instant::now());
         match state.paused_until(now) {
             Some(until) => until - now,
-            None if state.is_probing() => MEANWHILE,
+            None if !state.is_open(now) => MEANWHILE,
             None => Duration::ZERO,
         }
     }
@@ -83,6 +94,24 @@ impl Breaker {
         let mut state = self.state.lock();
         state.resume(park, left, Instant::now());
         self.tell(&state);
+    }
+
+    /// Continues with the park of a part by an earlier process; `false` if the code is not known.
+    pub(crate) fn resume_part(&self, code: &str) -> bool {
+        let Some(part) = AccountPart::of_code(code) else {
+            return false;
+        };
+        self.parts.lock().resume(part, Instant::now());
+        true
+    }
+
+    /// The parts of the account that are parked.
+    pub(crate) fn parked_parts(&self) -> Vec<ParkedPart> {
+        let parts = self.parts.lock();
+        if parts.is_empty() {
+            return Vec::new();
+        }
+        parts.parked(Instant::now())
     }
 
     /// Whether one message goes first.
@@ -99,12 +128,14 @@ impl Breaker {
         parts.closed(&AccountPart::of(message)?, Instant::now())
     }
 
-    /// Permission to send a message, if the account and the message's part of it are open or need a probe.
+    /// Permission to send a message, if the account and the message's part of it are open or need a probe. A probe needs
+    /// the right to it, too ([`Breaker::may_go_first`]).
     pub(crate) fn try_acquire(&self, message: &OutgoingMessage) -> Result<Permit<'_>, Closed> {
         let part = AccountPart::of(message);
         let now = Instant::now();
         let mut state = self.state.lock();
-        if !state.is_open(now) {
+        let may_go = !state.is_on_probation() || self.sharing.get().is_none() || state.has_probe_right();
+        if !state.is_open(now) || !may_go {
             return Err(Closed::Account);
         }
         let mut parts = self.parts.lock();
@@ -125,12 +156,11 @@ impl Breaker {
         // Created before the state is read, so that no change in between is missed.
         let changed = self.changed.notified();
         let until = {
-            let state = self.state.lock();
-            let until = state.paused_until(Instant::now());
-            if until.is_none() && !state.is_probing() {
+            let (state, now) = (self.state.lock(), Instant::now());
+            if state.is_open(now) {
                 return;
             }
-            until
+            state.paused_until(now).or_else(|| state.asks_again_at(now))
         };
         match until {
             Some(until) => tokio::select! {
@@ -142,12 +172,12 @@ impl Breaker {
     }
 
     /// Remembers a strike that no success has confirmed.
-    pub(crate) fn struck(&self, strike: Strike) {
-        self.state.lock().struck(strike);
+    pub(crate) fn struck(&self, struck: Struck) {
+        self.state.lock().struck(struck);
     }
 
     /// The strikes of a run that turned out to be the account's fault, to be revoked.
-    pub(crate) fn take_revoked(&self) -> Vec<Strike> {
+    pub(crate) fn take_revoked(&self) -> Vec<Struck> {
         self.state.lock().take_revoked()
     }
 
@@ -171,6 +201,11 @@ impl Breaker {
     fn tell(&self, state: &State) {
         self.measures
             .state(state.is_parked(), state.paused_until(Instant::now()).is_some());
+        if state.is_untold()
+            && let Some(sharing) = self.sharing.get()
+        {
+            sharing.news.notify_one();
+        }
     }
 
     fn note(&self, learnt: &Learnt) {

@@ -1,5 +1,7 @@
 //! The history of an account's answers, and whether it is open.
 
+mod common;
+
 use std::{
     collections::{HashSet, hash_map::RandomState},
     hash::BuildHasher as _,
@@ -7,10 +9,9 @@ use std::{
 };
 
 use carillon_providers::{Class, OutgoingMessage, Scope, SendOutcome};
-use carillon_store::suppressions::Strike;
 use tokio::time::Instant;
 
-use super::part::AccountPart;
+use super::{doubt::Struck, part::AccountPart, share::ProbeRight};
 use crate::policy::{self, AnswerKind, Cause, History, MANY_REFUSED, Reaction, Ruling};
 
 /// The length up to which a pause that a provider asks for is normal, and not reported to the operator.
@@ -37,8 +38,25 @@ pub(super) struct State {
     domains: HashSet<u64>,
     hasher: RandomState,
     /// Unconfirmed strikes since the last success.
-    unproven: Vec<Strike>,
-    revoked: Vec<Strike>,
+    unproven: Vec<Struck>,
+    revoked: Vec<Struck>,
+    /// The time of the last success.
+    worked_at: Option<Instant>,
+    /// The begin of the present run of failures or refusals.
+    run_since: Option<Instant>,
+    shared: Shared,
+}
+
+/// What it shares with other processes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shared {
+    /// The version of the common state that it has seen last.
+    version: u64,
+    /// Whether it has changed since it was last told.
+    has_news: bool,
+    /// Whether the common state was taken over since the process began.
+    has_adopted: bool,
+    right: ProbeRight,
 }
 
 /// The effect of an answer on the account.
@@ -69,6 +87,7 @@ impl State {
         outcome: &SendOutcome,
         message: &OutgoingMessage,
         part: Option<&AccountPart>,
+        now: Instant,
     ) -> History {
         let scope = outcome.refusal().map(|refusal| refusal.scope);
         match (outcome.class(), scope) {
@@ -89,6 +108,11 @@ impl State {
             }
             _ => {}
         }
+        if self.failures == 0 && self.refused.is_empty() {
+            self.run_since = None;
+        } else {
+            self.run_since.get_or_insert(now);
+        }
         History {
             throttles: self.throttles,
             parks: self.parks,
@@ -101,6 +125,18 @@ impl State {
     }
 
     pub(super) fn react(&mut self, reaction: Reaction, now: Instant) -> Learnt {
+        let before = self.closed_by();
+        let learnt = self.reacted(reaction, now);
+        self.shared.has_news |= before != self.closed_by();
+        learnt
+    }
+
+    /// What closes the account.
+    fn closed_by(&self) -> (Option<Instant>, u32, u32, Option<Cause>) {
+        (self.paused_until, self.parks, self.throttles, self.cause)
+    }
+
+    fn reacted(&mut self, reaction: Reaction, now: Instant) -> Learnt {
         let is_in_doubt = self.parks > 0 && self.cause == Some(Cause::Refusals);
         let is_paused = self.paused_until(now).is_some();
         match reaction {
@@ -114,6 +150,8 @@ impl State {
                     revoked: std::mem::take(&mut self.revoked),
                     paused_until: self.paused_until.filter(|_| self.parks == 0),
                     told: self.told,
+                    worked_at: Some(now),
+                    shared: self.shared,
                     throttles: if is_paused && self.parks == 0 {
                         self.throttles
                     } else {
@@ -173,7 +211,10 @@ impl State {
     /// Parks the account after a run of refused addresses that has lasted longer than
     /// [`PATIENCE`](crate::policy::PATIENCE).
     pub(super) fn park_in_doubt(&mut self, now: Instant) -> Learnt {
-        self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now)
+        let before = self.closed_by();
+        let learnt = self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now);
+        self.shared.has_news |= before != self.closed_by();
+        learnt
     }
 
     fn pause(&mut self, until: Instant) {
@@ -213,7 +254,15 @@ impl State {
     }
 
     pub(super) fn is_open(&self, now: Instant) -> bool {
-        !self.probing && self.paused_until(now).is_none()
+        !self.probing && self.paused_until(now).is_none() && self.asks_again_at(now).is_none()
+    }
+
+    /// The time at which this process asks again for the right to send a probe, which another one has.
+    pub(super) fn asks_again_at(&self, now: Instant) -> Option<Instant> {
+        match self.shared.right {
+            ProbeRight::Others(at) if at > now && self.is_on_probation() => Some(at),
+            _ => None,
+        }
     }
 
     /// Whether one message goes first: after a park, or after more than one throttle in a row.
@@ -260,14 +309,14 @@ impl State {
         self.refused.len()
     }
 
-    pub(super) fn struck(&mut self, strike: Strike) {
+    pub(super) fn struck(&mut self, struck: Struck) {
         // If a success or a park has ended the run of the strike, the strike is not noted.
         if !self.refused.is_empty() && self.unproven.len() < MANY_REFUSED {
-            self.unproven.push(strike);
+            self.unproven.push(struck);
         }
     }
 
-    pub(super) fn take_revoked(&mut self) -> Vec<Strike> {
+    pub(super) fn take_revoked(&mut self) -> Vec<Struck> {
         std::mem::take(&mut self.revoked)
     }
 }

@@ -1,10 +1,14 @@
 //! Doubted refusals of addresses.
 
+use carillon_bus::{Headers, Record};
 use carillon_domain::{Channel, contact::AddressHash, suppression::SuppressionReason};
 use carillon_store::suppressions::Strike;
 
 use super::*;
-use crate::policy::{Course, MANY_REFUSED, PATIENCE, SOME_REFUSED};
+use crate::{
+    attempt::DeliveryAttempt,
+    policy::{Course, MANY_REFUSED, PATIENCE, SOME_REFUSED},
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_refusal_of_an_address_is_believed_once_a_success_follows() {
@@ -67,6 +71,35 @@ async fn repeated_refusals_of_one_address_are_not_a_run() {
     assert!(account.breaker.is_open());
 }
 
+fn struck(strike: Strike) -> Struck {
+    let at: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+    let json = serde_json::json!({
+        "v": 1, "tenant": "default", "notification_id": Uuid::nil(), "delivery_id": Uuid::nil(), "event_id": "e",
+        "source": "/shop", "type": "OrderShipped", "category": "transactional", "event_time": at, "accepted_at": at,
+        "channel": "sms", "target": {"kind": "inline", "address": "+49"}, "priority": "normal", "data": {},
+    });
+    Struck {
+        strike,
+        record: Record {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            key: None,
+            value: bytes::Bytes::new(),
+            headers: Headers::default(),
+            timestamp: at,
+            unreadable: None,
+        },
+        attempt: DeliveryAttempt {
+            delivery: serde_json::from_value(json).unwrap(),
+            attempt: 1,
+            uncounted: 0,
+            generation: 0,
+            started_at: at,
+        },
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_strikes_of_a_slow_run_are_revoked_when_the_account_proves_to_be_at_fault() {
     let account = account(vec![dead(); SOME_REFUSED]);
@@ -84,7 +117,7 @@ async fn the_strikes_of_a_slow_run_are_revoked_when_the_account_proves_to_be_at_
     for number in 0..SOME_REFUSED - 1 {
         let ruled = send_to(&account, number..number + 1).await.remove(0);
         assert_eq!(account.breaker.blame(&ruled).await, Blame::AddressUnproven);
-        account.breaker.struck(strike(number));
+        account.breaker.struck(struck(strike(number)));
     }
     assert!(account.breaker.take_revoked().is_empty());
     let last = send_to(&account, SOME_REFUSED..SOME_REFUSED + 1).await.remove(0);

@@ -1,6 +1,7 @@
 //! The reactions of an account to answers.
 
 mod doubt;
+mod share;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -10,7 +11,7 @@ use carillon_providers::{Refusal, Scope, SendOutcome};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{breaker::Closed, *};
+use super::*;
 use crate::policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT};
 
 struct Scripted(Mutex<VecDeque<SendOutcome>>);
@@ -126,7 +127,7 @@ fn no_more_go_out_at_once_than_rate_and_connections_allow() {
     }
     let burst = |rate| Account::new("p", Channel::Email, Arc::new(Few), rate).burst();
     assert_eq!([None, Some(100), Some(5)].map(burst), [32, 32, 5]);
-    assert_eq!(account(Vec::new()).burst(), usize::MAX);
+    assert_eq!(account(Vec::new()).burst(), Tuning::default().max_concurrency);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,18 @@
 //! Reports closed accounts: in the readiness notes of this process, and in the store, for processes that do not know the
-//! addresses of workers. While all accounts of a channel are closed, the channel is reported too.
+//! addresses of workers. Parks of parts of accounts are reported too. While all accounts of a channel are closed, the channel is reported too.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod told;
 
-use carillon_domain::{Channel, Timestamp, clock::later};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use carillon_domain::Channel;
 use carillon_runtime::{Limited, Shutdown};
 use carillon_store::{
-    StoreError,
-    account_holds::AccountHold,
-    channel_holds::{ChannelHold, ChannelHolds},
+    StoreError, account_holds::AccountHold, account_part_holds::AccountPartHold, channel_holds::ChannelHold,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::told::{HoldWrite, PresentHold, Told};
 use crate::{Account, WorkerDeps, account::Complaint, policy::Cause};
 
 /// The interval at which accounts are checked.
@@ -54,6 +54,19 @@ async fn resumed(deps: &WorkerDeps, channel: Channel) -> Result<(), StoreError> 
         tracing::warn!(provider = %account.name(), %channel, cause = hold.cause,
             "the provider account is still held after a restart");
     }
+    for hold in deps.store.account_part_holds().to_resume().await? {
+        let account = deps
+            .accounts
+            .iter()
+            .find(|account| **account.name() == *hold.account);
+        let Some(account) = account.filter(|_| hold.channel == channel) else {
+            continue;
+        };
+        if account.breaker.resume_part(&hold.part) {
+            tracing::warn!(provider = %account.name(), %channel, part = hold.part,
+                "a part of the provider account is still parked after a restart");
+        }
+    }
     Ok(())
 }
 
@@ -64,6 +77,8 @@ pub(crate) struct Reporter<'a> {
     process: Uuid,
     of_channel: Told,
     of_accounts: Vec<Told>,
+    /// By account and part.
+    of_parts: HashMap<(Arc<str>, String), Told>,
     failures: Limited,
 }
 
@@ -75,6 +90,7 @@ impl<'a> Reporter<'a> {
             process: Uuid::now_v7(),
             of_channel: Told::default(),
             of_accounts: deps.accounts.iter().map(|_| Told::default()).collect(),
+            of_parts: HashMap::new(),
             failures: Limited::default(),
         }
     }
@@ -96,10 +112,10 @@ impl<'a> Reporter<'a> {
             let complaint = account.breaker.complaint();
             deps.ready
                 .note(account.name(), complaint.as_ref().map(ToString::to_string));
-            let done = match told.due(complaint.map(|complaint| Hold::of(complaint, deps))) {
+            let done = match told.due(complaint.map(|complaint| PresentHold::of(complaint, deps))) {
                 None => continue,
-                Some(Write::Remove) => accounts.remove(process, account.name()).await,
-                Some(Write::Put(Hold { cause, ends_at, park })) => {
+                Some(HoldWrite::Remove) => accounts.remove(process, account.name()).await,
+                Some(HoldWrite::Put(PresentHold { cause, ends_at, park })) => {
                     let hold = AccountHold {
                         account: account.name().to_string(),
                         channel,
@@ -112,11 +128,12 @@ impl<'a> Reporter<'a> {
             };
             log(&self.failures, done);
         }
-        let hold = present(&deps.accounts).map(|complaint| Hold::of(complaint, deps));
+        self.report_parts().await;
+        let hold = present(&deps.accounts).map(|complaint| PresentHold::of(complaint, deps));
         let done = match self.of_channel.due(hold) {
             None => return,
-            Some(Write::Remove) => channels.remove(process, channel).await,
-            Some(Write::Put(Hold { cause, ends_at, .. })) => {
+            Some(HoldWrite::Remove) => channels.remove(process, channel).await,
+            Some(HoldWrite::Put(PresentHold { cause, ends_at, .. })) => {
                 let hold = ChannelHold {
                     channel,
                     cause,
@@ -127,65 +144,39 @@ impl<'a> Reporter<'a> {
         };
         log(&self.failures, done);
     }
-}
 
-/// The reason for which nothing is sent, and the time at which the next message goes out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Hold {
-    cause: String,
-    ends_at: Option<Timestamp>,
-    /// The cause of a park.
-    park: Option<Cause>,
-}
-
-impl Hold {
-    fn of(complaint: Complaint, deps: &WorkerDeps) -> Self {
-        Self {
-            cause: complaint.cause,
-            ends_at: complaint.left.map(|left| later(deps.clock.now(), left)),
-            park: complaint.park,
-        }
-    }
-
-    /// Whether a hold has the cause of this one and ends within a second of it.
-    fn is_like(&self, other: &Self) -> bool {
-        let ends_alike = match (self.ends_at, other.ends_at) {
-            (Some(told), Some(now)) => (told - now).abs() <= chrono::TimeDelta::seconds(1),
-            (told, now) => told == now,
-        };
-        ends_alike && self.cause == other.cause
-    }
-}
-
-/// The last hold of a channel or an account that was written to the store, and the time of that write; `None` after a
-/// removal.
-#[derive(Debug, Default)]
-struct Told(Option<(Hold, Instant)>);
-
-/// A write to the store.
-#[derive(Debug, PartialEq, Eq)]
-enum Write {
-    Put(Hold),
-    Remove,
-}
-
-impl Told {
-    /// The write that is due, if there is one. A failed write is corrected by the next one, or its row expires.
-    fn due(&mut self, hold: Option<Hold>) -> Option<Write> {
-        match (&self.0, hold) {
-            (None, None) => None,
-            (Some(_), None) => {
-                self.0 = None;
-                Some(Write::Remove)
-            }
-            (Some((told, at)), Some(hold)) if told.is_like(&hold) && at.elapsed() < ChannelHolds::RENEW => {
-                None
-            }
-            (_, Some(hold)) => {
-                self.0 = Some((hold.clone(), Instant::now()));
-                Some(Write::Put(hold))
+    async fn report_parts(&mut self) {
+        let (deps, channel, process) = (self.deps, self.channel, self.process);
+        let holds = deps.store.account_part_holds();
+        let mut present = HashMap::new();
+        for account in &deps.accounts {
+            for part in account.breaker.parked_parts() {
+                let hold = PresentHold::of_part(account.name(), &part, deps);
+                present.insert((Arc::clone(account.name()), part.code), hold);
             }
         }
+        for key in present.keys() {
+            self.of_parts.entry(key.clone()).or_default();
+        }
+        for (key, told) in &mut self.of_parts {
+            let (account, part) = key;
+            let done = match told.due(present.remove(key)) {
+                None => continue,
+                Some(HoldWrite::Remove) => holds.remove(process, account, part).await,
+                Some(HoldWrite::Put(PresentHold { cause, ends_at, .. })) => {
+                    let hold = AccountPartHold {
+                        account: account.to_string(),
+                        part: part.clone(),
+                        channel,
+                        cause,
+                        ends_at,
+                    };
+                    holds.put(process, &hold).await
+                }
+            };
+            log(&self.failures, done);
+        }
+        self.of_parts.retain(|_, told| told.is_held());
     }
 }
 

@@ -1,10 +1,10 @@
-//! Faults for which limits cannot be counted, recognised by the code at the start of a Redis error.
+//! Faults of Redis, recognised by the code at the start of an error.
 
 use redis::{ErrorKind, RedisError};
 
 /// A fault of Redis. It passes by itself or after an operator's repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum QuotaFault {
+pub enum RedisFault {
     /// Redis could not be reached, or did not answer in time.
     #[error("Redis does not answer")]
     Silent,
@@ -27,12 +27,12 @@ pub enum QuotaFault {
     #[error("Redis refuses the login or a command: check the user and password in redis.url")]
     Login,
     /// Redis is a node of a cluster, or answers with an unknown error.
-    #[error("Redis cannot be used for limits: expected one primary of version 6 or later, and no cluster")]
+    #[error("Redis cannot be used: expected one primary of version 6 or later, and no cluster")]
     Other,
 }
 
-impl QuotaFault {
-    pub(super) fn of(error: &RedisError) -> Self {
+impl RedisFault {
+    pub(crate) fn of(error: &RedisError) -> Self {
         if error.kind() == ErrorKind::AuthenticationFailed {
             return Self::Login;
         }
@@ -59,18 +59,18 @@ mod tests {
     #[test]
     fn each_error_code_of_redis_names_a_fault() {
         for (code, fault) in [
-            ("READONLY", QuotaFault::Replica),
-            ("MASTERDOWN", QuotaFault::PrimaryAway),
-            ("LOADING", QuotaFault::Loading),
-            ("OOM", QuotaFault::Full),
-            ("MISCONF", QuotaFault::NotSafe),
-            ("NOAUTH", QuotaFault::Login),
-            ("WRONGPASS", QuotaFault::Login),
-            ("MOVED", QuotaFault::Other),
+            ("READONLY", RedisFault::Replica),
+            ("MASTERDOWN", RedisFault::PrimaryAway),
+            ("LOADING", RedisFault::Loading),
+            ("OOM", RedisFault::Full),
+            ("MISCONF", RedisFault::NotSafe),
+            ("NOAUTH", RedisFault::Login),
+            ("WRONGPASS", RedisFault::Login),
+            ("MOVED", RedisFault::Other),
         ] {
-            assert_eq!(QuotaFault::of_code(code), fault, "{code}");
+            assert_eq!(RedisFault::of_code(code), fault, "{code}");
         }
         let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
-        assert_eq!(QuotaFault::of(&refused), QuotaFault::Silent);
+        assert_eq!(RedisFault::of(&refused), RedisFault::Silent);
     }
 }
