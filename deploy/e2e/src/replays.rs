@@ -89,14 +89,12 @@ struct Run {
 /// Runs the suite; returns the violations.
 pub(crate) async fn run(args: &Args, asked: &ReplayArgs, seed: u64) -> anyhow::Result<Vec<String>> {
     let mut run = Run::set(args, asked.letters).await?;
-    run.bury().await?;
-    let job = run.replay(asked.kills, seed).await?;
-    let violations = run.verify(&job).await?;
-    if !violations.is_empty() {
+    let ended = run.play(asked.kills, seed).await;
+    if !ended.as_ref().is_ok_and(Vec::is_empty) {
         run.installation.keep_dir();
         println!("logs: {}", run.installation.dir().display());
     }
-    Ok(violations)
+    ended
 }
 
 impl Run {
@@ -124,6 +122,12 @@ impl Run {
             letters,
             console: Console::begin(),
         })
+    }
+
+    async fn play(&mut self, kills: usize, seed: u64) -> anyhow::Result<Vec<String>> {
+        self.bury().await?;
+        let job = self.replay(kills, seed).await?;
+        self.verify(&job).await
     }
 
     /// The longest time of a part of the run.

@@ -74,7 +74,10 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
                 "provider",
                 "code",
                 "open",
+                "again",
                 "total",
+                "last_hour",
+                "last_day",
                 "last_at",
             ];
             print_list(&list, &columns, remote.json)

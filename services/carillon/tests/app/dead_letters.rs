@@ -161,6 +161,84 @@ fn a_message_that_fails_again_is_a_new_dead_letter_and_a_discarded_one_is_not_se
     });
 }
 
+#[test]
+fn a_canary_that_fails_stops_its_job_and_the_job_goes_on_when_it_is_resumed() {
+    with_installation(|carillon| async move {
+        refused(&carillon).await;
+        let cause = fingerprint(&carillon).await;
+        let fault = json!([{"provider": "twilio", "percent": 100, "status": 400, "code": "21617"}]);
+        carillon.faults(&fault).await;
+        let made = carillon.cli(&["dlq", "replay", "--fingerprint", &cause, "--canary=3", "--json"]);
+        let made: Value = serde_json::from_str(&made).unwrap();
+        let path = made["status_url"].as_str().unwrap();
+        wait_for("the job stops", Duration::from_mins(1), || async {
+            carillon.get(path).await["state"] == "stopped"
+        })
+        .await;
+        let job = carillon.get(path).await;
+        assert_eq!(job["settled"], 3, "{job}");
+        assert!(job["canary"]["failed"].as_u64() >= Some(1), "{job}");
+        carillon.settle(LETTERS as u64).await;
+        assert!(sent(&carillon).await.is_empty(), "the others wait");
+        carillon.faults(&json!([])).await;
+        let said = carillon.cli(&["dlq", "resume", made["job_id"].as_str().unwrap()]);
+        assert!(said.contains("resumed"), "{said}");
+        wait_for("the others", Duration::from_mins(1), || async {
+            sent(&carillon).await.len() == LETTERS - 3
+        })
+        .await;
+        // Those of the canary died again, as letters of this job.
+        let job = made["job_id"].as_str().unwrap();
+        let said = carillon.cli(&["dlq", "replay", "--replayed-by", job, "--canary", "--wait"]);
+        assert!(said.contains("done: 3 of 3 letters settled"), "{said}");
+        wait_for("the rest", Duration::from_mins(1), || async {
+            sent(&carillon).await.len() == LETTERS
+        })
+        .await;
+        carillon.settle(LETTERS as u64).await;
+        assert!(sent(&carillon).await.values().all(|count| *count == 1));
+    });
+}
+
+#[test]
+fn an_edited_letter_is_sent_once_with_the_other_data() {
+    with_installation(|carillon| async move {
+        refused(&carillon).await;
+        let letter = carillon.get("/v1/dlq?limit=1").await["items"][0].clone();
+        let id = letter["id"].as_str().unwrap();
+        let edit = ["dlq", "edit", id, "--replace", "/data/carrier=Pigeon Post"];
+        let dry = carillon.cli(&[&edit[..], &["--dry-run"]].concat());
+        assert!(
+            dry.contains("/data/carrier") && dry.contains("Pigeon Post"),
+            "{dry}"
+        );
+        let said = carillon.cli(&[&edit[..], &["--yes", "--wait", "--note", "mended"]].concat());
+        assert!(said.contains("done: 1 of 1 letters settled"), "{said}");
+        wait_for("the message", Duration::from_mins(1), || async {
+            sent(&carillon).await.len() == 1
+        })
+        .await;
+        let messages = carillon.messages("channel=sms").await;
+        assert!(
+            messages[0]["text"].as_str().unwrap().contains("Pigeon Post"),
+            "{messages:?}"
+        );
+        let path = format!("/v1/deliveries/{}", letter["delivery_id"].as_str().unwrap());
+        eventually("the delivery shows what was sent", || async {
+            let delivery = carillon.get(&path).await;
+            let text = delivery["content"]["text"].as_str().unwrap_or_default();
+            delivery["generation"] == 1 && text.contains("Pigeon Post")
+        })
+        .await;
+        let verdict = carillon.get(&format!("/v1/dlq/{id}")).await["verdict"].clone();
+        assert_eq!(
+            (&verdict["edited"], &verdict["note"]),
+            (&json!(true), &json!("mended"))
+        );
+        carillon.settle(LETTERS as u64).await;
+    });
+}
+
 /// Kills the process that replays, and starts it again without workers.
 fn kill(carillon: &mut Installation) {
     if is_distributed() {

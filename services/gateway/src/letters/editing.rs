@@ -126,7 +126,9 @@ pub(crate) async fn check_edit(
     let found = state.store.dead_letters().get(tenant, id).await?;
     let letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
     let editable = editable(state, tenant, sight, &letter).await?;
-    let seen = apply(&editable, edit)?;
+    let (document, shown, own) = (editable.document.clone(), editable.shown.clone(), edit.clone());
+    let applied = ingest::aside_long(state, move || own.apply_seen(&document, &shown)).await;
+    let seen = applied.map_err(|error| at_edit(&error))?;
     let after = shown_after(state, tenant, sight, &letter, &seen).await?;
     if !sight.is_revealed() {
         if seen.keeps_secrets() {
@@ -189,13 +191,11 @@ fn refused(code: &str, text: &str) -> ApiError {
     ApiError::fields(vec![FieldError::new("/edit", code, text)])
 }
 
-fn apply(editable: &Editable, edit: &Edit) -> Result<Seen, ApiError> {
-    let seen = edit.apply_seen(&editable.document, &editable.shown);
-    seen.map_err(|error| {
-        let message = mask_addresses(&error.message).into_owned();
-        let pointer = format!("/edit{}", error.pointer);
-        ApiError::fields(vec![FieldError::new(pointer, &error.code, message)])
-    })
+/// The error of an operation.
+fn at_edit(error: &FieldError) -> ApiError {
+    let message = mask_addresses(&error.message).into_owned();
+    let pointer = format!("/edit{}", error.pointer);
+    ApiError::fields(vec![FieldError::new(pointer, &error.code, message)])
 }
 
 /// The edited document as it will be shown: by the mask of the type that it has then.

@@ -348,8 +348,8 @@ async fn dead_letters_are_listed_grouped_and_shown_whole() {
         let groups = setting.get("/v1/dlq/groups").await.json();
         let group = &groups["items"][0];
         assert_eq!(
-            (&group["code"], &group["open"], &group["total"]),
-            (&json!("550"), &json!(3), &json!(3))
+            (&group["code"], &group["open"], &group["total"], &group["again"]),
+            (&json!("550"), &json!(3), &json!(3), &json!(0))
         );
         let of_group = format!(
             "/v1/dlq?fingerprint={}&limit=2",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     apply_one,
     document::{self, Document, hidden_number},
-    source,
+    fits, source,
 };
 use crate::{
     field_error::{FieldError, escape_token},
@@ -47,6 +47,10 @@ impl SideBySide {
     }
 
     pub(super) fn apply(&mut self, index: usize, operation: &PatchOperation) -> Result<(), FieldError> {
+        if self.hidden.is_empty() {
+            apply_one(&mut self.document, index, operation)?;
+            return fits(&self.document, index);
+        }
         let read = match operation {
             PatchOperation::Test(test) => Some(("path", test.path.as_str())),
             _ => source(operation).map(|from| ("from", from)),
@@ -72,13 +76,20 @@ impl SideBySide {
             FieldError::new(format!("/{index}/path"), "hidden", text)
         };
         apply_one(&mut self.marked, index, operation).map_err(unseen)?;
-        apply_one(&mut self.document, index, operation).map_err(unseen)
+        apply_one(&mut self.document, index, operation).map_err(unseen)?;
+        // The other two have the same shape.
+        fits(&self.document, index)
     }
 
     pub(super) fn end(self) -> Seen {
+        let marked = if self.hidden.is_empty() {
+            self.document.clone()
+        } else {
+            self.marked
+        };
         Seen {
             document: Document::of(self.document),
-            marked: self.marked,
+            marked,
             hidden: self.hidden,
         }
     }

@@ -29,7 +29,7 @@ use crate::{
 /// The most operations of an edit.
 pub const MAX_OPERATIONS: usize = 100;
 /// The most bytes of a document at any time of an edit; copies could double it with each operation.
-pub const MAX_BYTES: usize = 2 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// A JSON Patch of the event in a dead letter.
 #[derive(Clone, PartialEq, Eq)]
@@ -132,15 +132,19 @@ fn apply_one(value: &mut Value, index: usize, operation: &PatchOperation) -> Res
             _ => fail("path", "not-found", absent(path)),
         };
     }
+    Ok(())
+}
+
+/// Whether a document is still small enough after an operation.
+fn fits(value: &Value, index: usize) -> Result<(), FieldError> {
+    let fail = |code: &str, text: String| Err(FieldError::new(format!("/{index}/op"), code, text));
     match measure(value, MAX_BYTES, MAX_LEVELS) {
         Measured::Fits => Ok(()),
         Measured::TooLarge => fail(
-            "op",
             "too-large",
             format!("expected an event of at most {MAX_BYTES} bytes after each operation"),
         ),
         Measured::TooDeep => fail(
-            "op",
             "too-deep",
             format!("expected an event of at most {MAX_LEVELS} levels after each operation"),
         ),

@@ -123,7 +123,7 @@ fn copies_of_copies_do_not_fill_the_memory_or_the_stack() {
         &format!("[{}]", many.join(",")),
     )
     .unwrap_err();
-    assert_eq!(refused, "/19/op too-large");
+    assert_eq!(refused, "/9/op too-large");
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl DeadLetters {
 
     /// The causes of dead letters, those with the most open letters first; at most 500.
     pub async fn groups(&self, tenant: &TenantId) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        query::groups(&mut self.db.read().await?, tenant).await
+        query::groups(&mut self.db.read().await?, tenant, self.db.now()).await
     }
 
     /// The number of open letters by queue (a channel's name or `events`) and class.

@@ -1,5 +1,7 @@
 //! Queries for dead letters.
 
+use std::time::Duration;
+
 use carillon_domain::{DeliveryId, TenantId, Timestamp};
 use uuid::Uuid;
 
@@ -143,33 +145,45 @@ struct GroupRow {
     provider: Option<String>,
     code: String,
     open: i64,
+    again: i64,
     total: i64,
+    last_hour: i64,
+    last_day: i64,
     first_at: Timestamp,
     last_at: Timestamp,
     sample_id: Uuid,
     sample_reason: String,
 }
 
+const HOUR: Duration = Duration::from_hours(1);
+
 pub(super) async fn groups(
     session: &mut Session,
     tenant: &TenantId,
+    now: Timestamp,
 ) -> Result<Vec<DeadLetterGroup>, StoreError> {
     let rows = fetch!(
         all, session => GroupRow,
         "WITH causes AS (
             SELECT fingerprint, queue, class, provider, code, COUNT(*) AS total,
-                COUNT(*) FILTER (WHERE state = 'open') AS open, MIN(dead_at) AS first_at, MAX(dead_at) AS last_at
+                COUNT(*) FILTER (WHERE state = 'open') AS open,
+                COUNT(*) FILTER (WHERE state = 'open' AND replay_job IS NOT NULL) AS again,
+                COUNT(*) FILTER (WHERE dead_at > $2) AS last_hour, COUNT(*) FILTER (WHERE dead_at > $3) AS last_day,
+                MIN(dead_at) AS first_at, MAX(dead_at) AS last_at
             FROM dead_letters WHERE tenant = $1
             GROUP BY fingerprint, queue, class, provider, code
         )
-        SELECT c.fingerprint, c.queue, c.class, c.provider, c.code, c.open, c.total, c.first_at, c.last_at,
+        SELECT c.fingerprint, c.queue, c.class, c.provider, c.code, c.open, c.again, c.total, c.last_hour, c.last_day,
+            c.first_at, c.last_at,
             s.id AS sample_id, s.reason AS sample_reason
         FROM causes c JOIN dead_letters s ON s.id = (
             SELECT l.id FROM dead_letters l WHERE l.tenant = $1 AND l.fingerprint = c.fingerprint
             ORDER BY l.dead_at DESC, l.id DESC LIMIT 1
         )
         ORDER BY c.open DESC, c.last_at DESC, c.fingerprint LIMIT 500",
-        tenant.as_str()
+        tenant.as_str(),
+        now - HOUR,
+        now - 24 * HOUR
     )?;
     Ok(rows
         .into_iter()
@@ -180,7 +194,10 @@ pub(super) async fn groups(
             provider: row.provider,
             code: row.code,
             open: unsigned(row.open),
+            again: unsigned(row.again),
             total: unsigned(row.total),
+            last_hour: unsigned(row.last_hour),
+            last_day: unsigned(row.last_day),
             first_at: row.first_at,
             last_at: row.last_at,
             sample_id: row.sample_id,

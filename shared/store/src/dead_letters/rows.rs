@@ -225,8 +225,14 @@ pub struct DeadLetterGroup {
     pub code: String,
     /// The number of open letters.
     pub open: u64,
+    /// The number of those that died again after a job had put them back.
+    pub again: u64,
     /// The number of all letters.
     pub total: u64,
+    /// The number of letters that died within the last hour.
+    pub last_hour: u64,
+    /// The number of letters that died within the last 24 hours.
+    pub last_day: u64,
     /// The time of the first letter.
     pub first_at: Timestamp,
     /// The time of the last letter.

@@ -186,6 +186,42 @@ async fn dead_letters_are_filtered_and_listed_newest_first() {
 }
 
 #[tokio::test]
+async fn a_group_says_how_many_died_lately_and_how_many_died_again_after_a_replay() {
+    on_each(async |store| {
+        let letters = store.dead_letters();
+        let job = uuid::Uuid::from_u128(5);
+        let mut rows: Vec<_> = (0..6).map(|n| letter(n, Some(Channel::Sms), "21612")).collect();
+        for row in &mut rows[3..] {
+            row.headers.push(("carillon-replay".into(), job.to_string()));
+        }
+        // Any producer may write the header.
+        rows[0].headers.push(("carillon-replay".into(), "no id".into()));
+        letters.apply("tracker", &rows, &[]).await.unwrap();
+        let discarded = dead_letter_id("notifications.sms.dlq", 0, 5);
+        settle(store, "default", &[discarded], LetterVerdict::Discarded).await;
+        let filter = DeadLetterFilter {
+            replayed_by: vec![job],
+            ..DeadLetterFilter::default()
+        };
+        let found = letters
+            .list(&store.tenant, &filter, Page::default())
+            .await
+            .unwrap();
+        assert_eq!(found.items.len(), 3);
+        store.clock.advance(seconds(3_603));
+        let counts = async || {
+            let group = letters.groups(&store.tenant).await.unwrap().remove(0);
+            (group.open, group.again, group.last_hour, group.last_day)
+        };
+        // The first letters died more than an hour ago.
+        assert_eq!(counts().await, (5, 2, 2, 6));
+        store.clock.advance(seconds(23 * 3_600));
+        assert_eq!(counts().await, (5, 2, 0, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn letters_of_one_cause_are_one_group_with_its_last_letter_as_sample() {
     on_each(async |store| {
         let letters = store.dead_letters();

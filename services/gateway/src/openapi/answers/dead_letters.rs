@@ -126,8 +126,14 @@ pub(crate) struct DeadLetterGroup {
     code: String,
     /// The number of open letters.
     open: u64,
+    /// The number of those that died again after a job had put them back.
+    again: u64,
     /// The number of all letters.
     total: u64,
+    /// The number of letters that died within the last hour.
+    last_hour: u64,
+    /// The number of letters that died within the last 24 hours.
+    last_day: u64,
     first_at: DateTime<Utc>,
     last_at: DateTime<Utc>,
     /// The id of the last letter.
