@@ -70,6 +70,16 @@ impl Api {
         Ok(serde_json::from_str(&text)?)
     }
 
+    /// `POST /v1/events/{id}/cancel`, once.
+    pub(crate) async fn cancel(&self, id: &str) -> reqwest::Result<Answer> {
+        let request = self.http.post(format!("{}/v1/events/{id}/cancel", self.url));
+        let answer = self.at_gateway(request).send().await?;
+        Ok(Answer {
+            status: answer.status(),
+            body: answer.json().await?,
+        })
+    }
+
     /// Puts a document; a status other than 2xx is an error.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
         let request = self.http.put(format!("{}{path}", self.url)).json(body);

@@ -1,8 +1,8 @@
 //! The events of the load, and the deliveries expected of each.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
-use carillon_domain::{Channel, Lane};
+use carillon_domain::{Channel, Lane, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// The source of all events.
@@ -44,6 +44,23 @@ pub(crate) struct Event {
     pub(crate) lane: Lane,
     /// The requested channels; empty: all of its type.
     pub(crate) channels: Vec<Channel>,
+    pub(crate) waits: Waits,
+}
+
+/// When an event may be sent, and whether it is cancelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// The time from the first try of the post to `sendat`.
+    pub(crate) delay: Option<Duration>,
+    /// `sendat`, set before the first try.
+    pub(crate) sendat: Option<Timestamp>,
+    /// The time from the acceptance to the request to cancel the event.
+    pub(crate) cancel_after: Option<Duration>,
+}
+
+/// Whether a user has quiet hours, which end during the run.
+pub(crate) fn is_quiet(user: usize) -> bool {
+    user % 8 == 5
 }
 
 pub(crate) fn user_id(user: usize) -> String {
@@ -57,6 +74,7 @@ pub(crate) fn profile(user: usize) -> Value {
         "email": format!("user-{user}@example.com"),
         "phone": format!("+1438{:07}", 2_000_000 + user),
         "locale": locale,
+        "timezone": "UTC",
         "devices": [{"platform": "android", "token": format!("e2e-device-token-{user}")}],
     })
 }
@@ -104,6 +122,9 @@ impl Event {
         if !self.channels.is_empty() {
             event["channels"] = self.channels.iter().map(|channel| channel.as_str()).collect();
         }
+        if let Some(sendat) = self.waits.sendat {
+            event["sendat"] = json!(sendat);
+        }
         event
     }
 
@@ -119,6 +140,9 @@ impl Event {
         if !self.channels.is_empty() {
             let channels: Vec<&str> = self.channels.iter().map(|channel| channel.as_str()).collect();
             set("channels", channels.join(",").into());
+        }
+        if let Some(sendat) = self.waits.sendat {
+            set("sendat", json!(sendat));
         }
         let mut data = self.data();
         match &self.to {
@@ -138,8 +162,28 @@ impl Event {
         }
     }
 
+    /// Whether quiet hours concern messages of its type.
+    pub(crate) fn keeps_quiet(&self) -> bool {
+        matches!(self.kind, Kind::OrderShipped | Kind::PriceDrop)
+    }
+
+    /// Whether its messages may arrive later than those of events that were posted after it.
+    pub(crate) fn may_wait(&self) -> bool {
+        let is_for_quiet_user = matches!(self.to, To::User(user) if is_quiet(user));
+        self.waits.sendat.is_some() || (self.keeps_quiet() && is_for_quiet_user)
+    }
+
     /// The number of deliveries that may result.
     pub(crate) fn deliveries(&self) -> RangeInclusive<usize> {
+        let all = self.all_deliveries();
+        match self.waits.cancel_after {
+            // A cancelled event may have been decided before.
+            Some(_) => 0..=*all.end(),
+            None => all,
+        }
+    }
+
+    fn all_deliveries(&self) -> RangeInclusive<usize> {
         let asked = |channels: &[Channel]| {
             let is_asked = |channel: &&Channel| self.channels.is_empty() || self.channels.contains(channel);
             channels.iter().filter(is_asked).count()

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::Api,
-    events::{CHANNELS, Event, Kind, To},
+    events::{CHANNELS, Event, Kind, To, Waits},
     load::{Door, Journal, post_now},
 };
 
@@ -49,6 +49,7 @@ pub(crate) async fn recovered(api: &Api, journal: &Journal, number: usize) -> Op
             to: To::User(crate::plan::USERS + n),
             lane: Lane::Normal,
             channels: Vec::new(),
+            waits: Waits::default(),
         };
         let door = door.clone();
         async move {

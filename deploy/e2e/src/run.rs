@@ -3,14 +3,17 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use carillon_domain::{Clock as _, SystemClock, Timestamp, clock::later};
 use carillon_testkit::installation::{Installation, Setup};
+use chrono::SubsecRound as _;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::{
     api::Api,
     args::Args,
     console::Console,
-    events::{profile, user_id},
+    events::{is_quiet, profile, user_id},
     house::{House, ROLES},
     load::{Door, Journal, run_client},
     plan::{Plan, USERS},
@@ -25,6 +28,9 @@ use crate::{
 const QUIET: Duration = Duration::from_mins(3);
 /// The longest time for which event sources repeat their posts after the planned length of the run.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The days of quiet hours.
+const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Runs the suite; returns the violations.
 pub(crate) async fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<String>> {
@@ -56,6 +62,8 @@ struct Stage {
     api: Api,
     door: Door,
     console: Console,
+    /// The end of the quiet hours of some users.
+    quiet_until: Timestamp,
     /// A copy of the binary, so that a build meanwhile does not change the binary that is started again.
     _binary: tempfile::TempDir,
 }
@@ -89,7 +97,8 @@ impl Stage {
             Some(brokers) => Door::with_kafka(api.clone(), brokers, &installation.prefix).await?,
             None => Door::http(api.clone()),
         };
-        put_users(&api).await?;
+        let quiet_until = minute_after(later(SystemClock.now(), args.length() / 2));
+        put_users(&api, quiet_until).await?;
         let console = Console::begin();
         Ok(Self {
             house: House::new(installation, api.http().clone(), console),
@@ -97,6 +106,7 @@ impl Stage {
             api,
             door,
             console,
+            quiet_until,
             _binary: copy,
         })
     }
@@ -150,7 +160,8 @@ impl Stage {
         for line in strikes.summary() {
             println!("  recovery  {line}");
         }
-        violations.extend(verify::check(&self.api, &journal, &strikes.all(), self.console).await?);
+        let (strikes, quiet_until) = (strikes.all(), self.quiet_until);
+        violations.extend(verify::check(&self.api, &journal, &strikes, quiet_until, self.console).await?);
         Ok(violations)
     }
 
@@ -164,14 +175,28 @@ impl Stage {
     }
 }
 
-/// Creates all users with all their addresses; those of the load have opted in to marketing.
-async fn put_users(api: &Api) -> anyhow::Result<()> {
+/// The first full minute from a time on: quiet hours have no seconds.
+fn minute_after(at: Timestamp) -> Timestamp {
+    let seconds = 60 - at.timestamp().rem_euclid(60);
+    later(at, Duration::from_secs(seconds.unsigned_abs())).trunc_subsecs(0)
+}
+
+/// Creates all users with all their addresses. Those of the load have opted in to marketing; some have quiet hours, which
+/// began some hours ago.
+async fn put_users(api: &Api, quiet_until: Timestamp) -> anyhow::Result<()> {
+    let began = quiet_until - Duration::from_hours(6);
+    let quiet = json!([{"days": WEEK, "from": began.format("%H:%M").to_string(), "to": quiet_until.format("%H:%M").to_string()}]);
+
     let users: Vec<usize> = (0..USERS).chain(probe::users()).collect();
     for some in users.chunks(16) {
+        let quiet = &quiet;
         let puts = some.iter().map(|user| async move {
             let path = format!("/v1/users/{}", user_id(*user));
             api.put(&path, &profile(*user)).await?;
-            let wants = serde_json::json!({"categories": {"marketing": {"push": true, "email": true}}});
+            let mut wants = json!({"categories": {"marketing": {"push": true, "email": true}}});
+            if is_quiet(*user) {
+                wants["quiet_hours"].clone_from(quiet);
+            }
             api.put(&format!("{path}/preferences"), &wants).await
         });
         futures::future::try_join_all(puts).await?;

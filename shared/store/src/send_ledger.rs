@@ -213,6 +213,18 @@ impl SendLedger {
         Ok(verdicts)
     }
 
+    /// The claims of attempts, with their outcomes; attempts that were not claimed are left out.
+    pub async fn taken(&self, attempts: &[SendKey]) -> Result<Vec<(SendKey, Taken)>, StoreError> {
+        if attempts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut session = self.db.read().await?;
+        let rows: Vec<Row> = key_input(attempts).fetch(session.conn(), STANDING).await?;
+        rows.into_iter()
+            .map(|row| Ok((row.key(), row.taken()?)))
+            .collect()
+    }
+
     /// Takes over an attempt whose lease has passed without an outcome; `seen` is the owner that [`Taken`] named.
     /// `false` if the attempt has an outcome by now, its lease still runs, or it has another owner.
     pub async fn take_over(&self, key: SendKey, seen: Uuid, lease: Lease) -> Result<bool, StoreError> {

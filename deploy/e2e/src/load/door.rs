@@ -44,6 +44,17 @@ impl Door {
         })
     }
 
+    /// Asks once to cancel an event. `None` if there is no answer yet: the event may not be known, or the outcome is
+    /// unknown.
+    pub(super) async fn cancel(&self, event: &Event) -> Option<String> {
+        let answer = self.api.cancel(&event.id).await.ok()?;
+        let result = answer
+            .status
+            .is_success()
+            .then(|| answer.body["result"].as_str())?;
+        result.map(ToOwned::to_owned)
+    }
+
     /// Posts once, without retries.
     pub(super) async fn post(&self, post: &Post) -> Try {
         match (&self.kafka, post.via, post.events.as_slice()) {
@@ -151,7 +162,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::events::{Kind, To};
+    use crate::events::{Kind, To, Waits};
 
     fn events(count: usize) -> Vec<Event> {
         (0..count)
@@ -161,6 +172,7 @@ mod tests {
                 to: To::Guest(n),
                 lane: carillon_domain::Lane::Normal,
                 channels: Vec::new(),
+                waits: Waits::default(),
             })
             .collect()
     }

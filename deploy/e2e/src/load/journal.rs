@@ -21,6 +21,17 @@ pub(crate) struct Entry {
     /// Set if the same call contained another event of the same user and was repeated: the order of the two is then
     /// unknown.
     pub(crate) overlapped: bool,
+    /// The answer to the request to cancel it, once there is one.
+    pub(crate) cancelled: Option<Cancelled>,
+}
+
+/// The answer to a request to cancel an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cancelled {
+    /// `cancelled`, `too_late` or `already_final`.
+    pub(crate) result: String,
+    /// Whether an earlier try had no answer, and may have cancelled the event.
+    pub(crate) is_repeated: bool,
 }
 
 /// The answer to a source.
@@ -47,6 +58,7 @@ impl Journal {
             began: Instant::now(),
             outcome: None,
             overlapped: false,
+            cancelled: None,
         }));
         first..entries.len()
     }
@@ -71,6 +83,13 @@ impl Journal {
             });
             let company = |user: &usize| of_user.get(user).is_some_and(|events| *events > 1);
             entry.overlapped = tries > 1 && matches!(&entry.event.to, To::User(user) if company(user));
+        }
+    }
+
+    /// Notes the answer to a request to cancel an event.
+    pub(crate) fn cancelled(&self, place: usize, answer: Cancelled) {
+        if let Some(entry) = self.0.lock().get_mut(place) {
+            entry.cancelled = Some(answer);
         }
     }
 
@@ -109,7 +128,7 @@ mod tests {
     use carillon_domain::Lane;
 
     use super::*;
-    use crate::events::Kind;
+    use crate::events::{Kind, Waits};
 
     fn event(id: &str, to: To) -> Event {
         Event {
@@ -118,6 +137,7 @@ mod tests {
             to,
             lane: Lane::Normal,
             channels: Vec::new(),
+            waits: Waits::default(),
         }
     }
 

@@ -5,11 +5,15 @@ mod journal;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use carillon_domain::{Clock as _, SystemClock, clock::later};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
 
 pub(crate) use self::{
     door::Door,
-    journal::{Entry, Journal, Outcome},
+    journal::{Cancelled, Entry, Journal, Outcome},
 };
 use crate::{console::Console, events::Event, plan::Post};
 
@@ -30,13 +34,45 @@ pub(crate) enum Try {
 }
 
 /// Posts the events of one client, one post after another, each at its time or after the acceptance of the one
-/// before.
+/// before. Requests to cancel events go out beside them.
 pub(crate) async fn run_client(door: Door, posts: Vec<Post>, journal: Arc<Journal>, console: Console) {
-    for post in posts {
-        tokio::time::sleep_until(console.at(post.at)).await;
+    let mut cancels = JoinSet::new();
+    for mut post in posts {
+        sleep_until(console.at(post.at)).await;
+        set_times(&mut post.events);
         let place = journal.begin(&post.events);
         let (tries, refused) = post_until_decided(&door, &post).await;
-        journal.end(place, tries, &refused);
+        journal.end(place.clone(), tries, &refused);
+        for (place, event) in place.zip(post.events) {
+            if let Some(after) = event.waits.cancel_after {
+                let (door, journal) = (door.clone(), Arc::clone(&journal));
+                cancels.spawn(async move {
+                    sleep(after).await;
+                    journal.cancelled(place, cancel_until_answered(&door, &event).await);
+                });
+            }
+        }
+    }
+    cancels.join_all().await;
+}
+
+/// Sets `sendat`, which is the same at each try.
+fn set_times(events: &mut [Event]) {
+    let now = SystemClock.now();
+    for event in events {
+        event.waits.sendat = event.waits.delay.map(|delay| later(now, delay));
+    }
+}
+
+/// Asks to cancel an event until there is an answer.
+async fn cancel_until_answered(door: &Door, event: &Event) -> Cancelled {
+    let mut is_repeated = false;
+    loop {
+        if let Some(result) = door.cancel(event).await {
+            return Cancelled { result, is_repeated };
+        }
+        is_repeated = true;
+        sleep(FIRST_PAUSE * 5).await;
     }
 }
 
@@ -50,7 +86,7 @@ async fn post_until_decided(door: &Door, post: &Post) -> (u32, Vec<(String, Stri
             Try::Accepted => return (tries, Vec::new()),
             Try::Refused(refused) => return (tries, refused),
             Try::Again(wait) => {
-                tokio::time::sleep(wait.unwrap_or(pause).min(LAST_PAUSE)).await;
+                sleep(wait.unwrap_or(pause).min(LAST_PAUSE)).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }
         }

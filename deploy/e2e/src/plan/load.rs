@@ -7,7 +7,7 @@ use rand::{Rng, RngExt as _};
 
 use crate::{
     args::Backend,
-    events::{Event, Kind, To},
+    events::{Event, Kind, To, Waits},
 };
 
 /// The number of clients that post at the same time; each has users of its own.
@@ -110,12 +110,32 @@ fn event(dice: &mut impl Rng, client: usize, count: usize) -> Event {
         Kind::OrderShipped => channels(dice, &to),
         _ => Vec::new(),
     };
+    let waits = match kind {
+        Kind::OrderShipped | Kind::PriceDrop => waits(dice),
+        Kind::PasswordReset | Kind::OneTimePassword => Waits::default(),
+    };
     Event {
         id: format!("e{client}-{count}"),
         kind,
         to,
         lane,
         channels,
+        waits,
+    }
+}
+
+/// An eighth of the events have a `sendat` of up to 20 s later, and half of those are cancelled, some too late. Some of the
+/// others are cancelled at once.
+fn waits(dice: &mut impl Rng) -> Waits {
+    let delay = dice.random_bool(0.125).then(|| dice.random_range(1_000..20_000));
+    let cancel_after = match delay {
+        Some(delay) => dice.random_bool(0.5).then(|| dice.random_range(0..delay * 3 / 2)),
+        None => dice.random_bool(0.02).then(|| dice.random_range(0..200)),
+    };
+    Waits {
+        delay: delay.map(Duration::from_millis),
+        sendat: None,
+        cancel_after: cancel_after.map(Duration::from_millis),
     }
 }
 

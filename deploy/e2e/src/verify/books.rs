@@ -25,10 +25,10 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         format!("something is still under way: {stats:?}"),
     );
     hold(
-        stats.routed == accepted,
+        stats.routed + stats.cancelled == accepted,
         format!(
-            "{accepted} events were accepted, and {} were routed",
-            stats.routed
+            "{accepted} events were accepted, {} were routed and {} cancelled before",
+            stats.routed, stats.cancelled
         ),
     );
     hold(
@@ -45,9 +45,10 @@ pub(super) fn check(evidence: &Evidence) -> Finding {
         ),
     );
     let line = format!(
-        "books: {} acknowledged = {} routed + {} duplicate; {} deliveries produced = {} ended; differences {} and {}",
+        "books: {} acknowledged = {} routed + {} cancelled + {} duplicate; {} deliveries produced = {} ended; differences {} and {}",
         stats.acknowledged,
         stats.routed,
+        stats.cancelled,
         stats.duplicate,
         stats.deliveries_produced,
         stats.ended,

@@ -14,6 +14,7 @@ pub(super) struct Stats {
     pub(super) routed: u64,
     pub(super) duplicate: u64,
     pub(super) rejected: u64,
+    pub(super) cancelled: u64,
     pub(super) waiting: u64,
     pub(super) deliveries_produced: u64,
     pub(super) ended: u64,
@@ -32,6 +33,7 @@ pub(super) struct Delivery {
     pub(super) detail: Option<String>,
     pub(super) error_code: Option<String>,
     pub(super) attempt: u32,
+    pub(super) user_id: Option<String>,
     /// The time at which it reached its status.
     pub(super) updated_at: Timestamp,
 }
@@ -40,6 +42,7 @@ pub(super) struct Delivery {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Message {
     pub(super) delivery_id: Option<String>,
+    pub(super) received_at: Timestamp,
 }
 
 /// A delivery that arrived more than once.
@@ -65,6 +68,10 @@ pub(super) struct Evidence {
     pub(super) deliveries: BTreeMap<String, Delivery>,
     /// The position of each delivery's first arrival in the order of arrival.
     pub(super) arrivals: HashMap<String, usize>,
+    /// The time of each delivery's first arrival.
+    pub(super) arrived_at: HashMap<String, Timestamp>,
+    /// The end of the quiet hours of some users.
+    pub(super) quiet_until: Timestamp,
     /// The number of messages.
     pub(super) received: usize,
     /// The number of messages without a delivery id.
@@ -75,7 +82,7 @@ pub(super) struct Evidence {
 impl Stats {
     /// Whether all deliveries of `accepted` events have ended.
     pub(super) fn is_quiet(&self, accepted: usize) -> bool {
-        self.routed >= accepted as u64
+        self.routed + self.cancelled >= accepted as u64
             && self.pending == 0
             && self.waiting == 0
             && self.events_difference == 0
@@ -84,14 +91,19 @@ impl Stats {
 }
 
 impl Evidence {
-    pub(super) async fn gather(api: &Api, entries: Vec<Entry>) -> anyhow::Result<Self> {
+    pub(super) async fn gather(
+        api: &Api,
+        entries: Vec<Entry>,
+        quiet_until: Timestamp,
+    ) -> anyhow::Result<Self> {
         let deliveries: Vec<Delivery> = api.list("/v1/deliveries").await?;
         // Newest first.
         let messages: Vec<Message> = api.simulated_list("/v1/messages").await?;
-        let mut arrivals = HashMap::new();
+        let (mut arrivals, mut arrived_at) = (HashMap::new(), HashMap::new());
         for (place, message) in messages.iter().rev().enumerate() {
             if let Some(id) = &message.delivery_id {
                 arrivals.entry(id.clone()).or_insert(place);
+                arrived_at.entry(id.clone()).or_insert(message.received_at);
             }
         }
         Ok(Self {
@@ -102,6 +114,8 @@ impl Evidence {
                 .map(|delivery| (delivery.id.clone(), delivery))
                 .collect(),
             arrivals,
+            arrived_at,
+            quiet_until,
             received: messages.len(),
             anonymous: messages
                 .iter()
@@ -179,7 +193,7 @@ pub(super) mod sound {
 
     use super::*;
     use crate::{
-        events::{Event, Kind, To},
+        events::{Event, Kind, To, Waits},
         load::Journal,
     };
 
@@ -191,6 +205,7 @@ pub(super) mod sound {
             to: To::User(1),
             lane: Lane::Normal,
             channels: vec![Channel::Sms],
+            waits: Waits::default(),
         });
         let journal = Journal::default();
         for event in &events {
@@ -205,6 +220,7 @@ pub(super) mod sound {
             detail: None,
             error_code: None,
             attempt: 1,
+            user_id: Some(crate::events::user_id(1)),
             updated_at: Timestamp::UNIX_EPOCH + Duration::from_secs(1),
         };
         let deliveries: BTreeMap<String, Delivery> = events
@@ -218,6 +234,7 @@ pub(super) mod sound {
                 routed: 2,
                 duplicate: 0,
                 rejected: 0,
+                cancelled: 0,
                 waiting: 0,
                 deliveries_produced: 2,
                 ended: 2,
@@ -226,6 +243,10 @@ pub(super) mod sound {
                 deliveries_difference: 0,
             },
             arrivals: [("d-a".to_owned(), 0), ("d-b".to_owned(), 1)].into(),
+            arrived_at: ["d-a", "d-b"]
+                .map(|id| (id.to_owned(), Timestamp::UNIX_EPOCH + Duration::from_secs(1)))
+                .into(),
+            quiet_until: Timestamp::UNIX_EPOCH,
             received: deliveries.len(),
             anonymous: 0,
             duplicates: Vec::new(),

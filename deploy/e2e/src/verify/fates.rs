@@ -76,6 +76,7 @@ pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> Finding {
             let id = &entry.event.id;
             match api.get::<Shown>(&format!("/v1/events/{id}")).await {
                 Ok(shown) if shown.status == "routed" && !shown.decisions.is_empty() => None,
+                Ok(shown) if shown.status == "cancelled" && entry.cancelled.is_some() => None,
                 Ok(Shown { status, decisions }) => Some(format!(
                     "event {id} is {status} with {} decisions",
                     decisions.len()
@@ -86,7 +87,7 @@ pub(super) async fn decisions(api: &Api, evidence: &Evidence) -> Finding {
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    let line = format!("{count} events asked for by id are routed, with their decisions");
+    let line = format!("{count} events asked for by id are routed with their decisions, or cancelled");
     Finding::new(line, wrong.into_iter().flatten().collect())
 }
 

@@ -6,9 +6,11 @@ mod evidence;
 mod fates;
 mod in_flight;
 mod order;
+mod waits;
 
 use std::time::Duration;
 
+use carillon_domain::Timestamp;
 use tokio::time::Instant;
 
 use self::evidence::{Evidence, Stats};
@@ -63,9 +65,10 @@ pub(crate) async fn check(
     api: &Api,
     journal: &Journal,
     strikes: &[Strike],
+    quiet_until: Timestamp,
     console: Console,
 ) -> anyhow::Result<Vec<String>> {
-    let evidence = Evidence::gather(api, journal.entries()).await?;
+    let evidence = Evidence::gather(api, journal.entries(), quiet_until).await?;
     for line in in_flight::summary(api, &evidence, strikes, console).await {
         println!("  in flight {line}");
     }
@@ -77,6 +80,8 @@ pub(crate) async fn check(
         fates::arrivals(&evidence),
         doubles::check(api, &evidence).await,
         order::check(api, &evidence, strikes).await,
+        waits::nothing_is_early(&evidence),
+        waits::cancelled(api, &evidence).await,
     ];
     println!("{}", evidence.totals());
     let mut violations = Vec::new();

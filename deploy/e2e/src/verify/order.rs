@@ -64,7 +64,7 @@ fn streams(evidence: &Evidence, limits_were_away: bool) -> HashMap<Stream, Vec<F
     for entry in evidence
         .entries
         .iter()
-        .filter(|entry| entry.is_accepted() && !entry.overlapped)
+        .filter(|entry| entry.is_accepted() && !entry.overlapped && !entry.event.may_wait())
         .filter(|entry| !(limits_were_away && entry.event.kind == Kind::PriceDrop))
     {
         // Probes do not wait for each other, so they have no order.

@@ -56,8 +56,8 @@ pub(crate) async fn cancel_event(
 
 /// Cancel a delivery that is not sent yet, also while it waits for another attempt.
 ///
-/// `too_late`: a worker has claimed the attempt, and the message may have gone out. `already_final`: the delivery had ended;
-/// `status` says how.
+/// `too_late`: a worker has claimed the attempt, or an earlier attempt is uncertain, and the message may have gone out; with
+/// the status `cancelled`, no further attempt is made. `already_final`: the delivery had ended; `status` says how.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id")),

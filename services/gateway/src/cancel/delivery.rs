@@ -1,6 +1,8 @@
 //! Cancelling deliveries: a claim in the send ledger, with the outcome `cancelled`, for the attempt that comes next. A
 //! worker that reads the delivery, now or when its retry is due, finds the outcome and sends nothing.
 
+use std::collections::HashSet;
+
 use carillon_bus::OutRecord;
 use carillon_domain::{
     DeliveryId, DeliveryStatus, StatusRecord, TenantId, Timestamp,
@@ -13,6 +15,7 @@ use carillon_store::{
     read_model::DeliveryView,
     send_ledger::{ClaimVerdict, SendKey, Taken},
 };
+use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
 use super::{CancelResult, DeliveryCancelled, not_yet, record};
@@ -60,7 +63,7 @@ pub(super) async fn deliveries(
         status: view.status,
     };
     let mut answers: Vec<DeliveryCancelled> = views.iter().map(ended).collect();
-    let mut statuses = Vec::new();
+    let (mut statuses, mut won) = (Vec::new(), Vec::new());
     let mut open: Vec<Open> = views
         .iter()
         .enumerate()
@@ -86,6 +89,7 @@ pub(super) async fn deliveries(
                 }
                 Judged::Ended(answer, None) => answers[one.index] = answer,
                 Judged::Won => {
+                    won.push((one.index, one.attempt));
                     statuses.push(cancelled(state, &who.tenant, view, one.attempt, &conclusion));
                     answers[one.index] = DeliveryCancelled {
                         result: CancelResult::Cancelled,
@@ -106,6 +110,9 @@ pub(super) async fn deliveries(
         }
         open = again;
     }
+    for index in maybe_sent(state, views, &won).await? {
+        answers[index].result = CancelResult::TooLate;
+    }
     if !statuses.is_empty() {
         state.bus.publish(statuses).await.map_err(|error| {
             tracing::warn!(
@@ -116,6 +123,38 @@ pub(super) async fn deliveries(
         })?;
     }
     Ok(answers)
+}
+
+/// Of cancelled deliveries (index and cancelled attempt), those with an earlier attempt that may have been sent.
+async fn maybe_sent(
+    state: &GatewayState,
+    views: &[DeliveryView],
+    cancelled: &[(usize, u32)],
+) -> Result<Vec<usize>, ApiError> {
+    let earlier: Vec<SendKey> = cancelled
+        .iter()
+        .flat_map(|(index, attempt)| (1..*attempt).map(|attempt| key(&views[*index], attempt)))
+        .collect();
+    let taken = in_time(state.store.send_ledger().taken(&earlier)).await?;
+    let uncertain: HashSet<DeliveryId> = taken
+        .into_iter()
+        .filter(|(_, taken)| is_uncertain(taken.outcome.as_ref()))
+        .map(|(key, _)| key.delivery_id)
+        .collect();
+    let indices = cancelled.iter().map(|(index, _)| *index);
+    Ok(indices
+        .filter(|index| uncertain.contains(&views[*index].id))
+        .collect())
+}
+
+/// Whether an attempt with this outcome may have been sent. An attempt without an outcome, or with one that cannot be read,
+/// may have been.
+fn is_uncertain(outcome: Option<&serde_json::Value>) -> bool {
+    let conclusion = outcome.and_then(|outcome| Conclusion::deserialize(outcome).ok());
+    conclusion.is_none_or(|conclusion| {
+        let mut steps = conclusion.steps.iter();
+        steps.any(|step| step.status == DeliveryStatus::Uncertain)
+    })
 }
 
 /// The attempt that a worker claims next, as far as the read model knows. An attempt that is being sent, or may have been,
@@ -222,6 +261,18 @@ mod tests {
             claimed_at: now,
             outcome,
         })
+    }
+
+    #[test]
+    fn an_attempt_that_may_have_been_sent_is_uncertain() {
+        let outcome = |status: &str| {
+            json!({"verdict": {"kind": "again", "due": "2026-11-24T10:00:05Z", "counts": true},
+                "steps": [{"at": "2026-11-24T10:00:00Z", "status": status}]})
+        };
+        assert!(is_uncertain(Some(&outcome("uncertain"))));
+        assert!(is_uncertain(Some(&json!({"odd": true}))));
+        assert!(is_uncertain(None));
+        assert!(!is_uncertain(Some(&outcome("retrying"))));
     }
 
     #[test]

@@ -31,7 +31,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) enum CancelResult {
     /// No message is sent.
     Cancelled,
-    /// A worker has claimed the attempt, and the message may have gone out.
+    /// A worker has claimed the attempt, or an earlier attempt is uncertain: the message may have gone out. Further attempts
+    /// are not made.
     TooLate,
     /// It had ended before; the status says how.
     AlreadyFinal,
@@ -42,7 +43,9 @@ impl CancelResult {
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Cancelled => "It was cancelled: no message is sent.",
-            Self::TooLate => "It was too late to cancel: a worker is sending the message at this moment.",
+            Self::TooLate => {
+                "It was too late to cancel: a worker is sending the message at this moment, or it may have been sent before."
+            }
             Self::AlreadyFinal => "It had ended before, so nothing was cancelled.",
         }
     }

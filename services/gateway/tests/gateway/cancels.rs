@@ -491,3 +491,35 @@ async fn a_cancellation_without_the_bus_is_answered_503_and_completed_by_its_rep
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_delivery_that_may_have_been_sent_is_sent_no_more_and_is_not_answered_as_cancelled() {
+    on_gateway(async |setting| {
+        use DeliveryStatus::{Queued, Retrying, Sending, Uncertain};
+        for (number, step) in [(1, "uncertain"), (2, "retrying")] {
+            let steps = [(0, Queued), (1, Sending), (1, Uncertain), (1, Retrying)];
+            delivery(setting, number, &steps).await;
+            claim(setting, number, 1).await;
+            let key = SendKey {
+                accepted_at: start() + Duration::from_secs(u64::from(number) * 60),
+                delivery_id: delivery_id(number),
+                generation: 0,
+                attempt: 1,
+            };
+            let outcome = json!({"verdict": {"kind": "again", "due": later(), "counts": true},
+                "steps": [{"at": start(), "status": step}]});
+            let outcome = serde_json::value::to_raw_value(&outcome).unwrap();
+            let ledger = setting.env.store.send_ledger();
+            ledger.record(vec![(key, outcome)]).await.unwrap();
+        }
+        assert_eq!(
+            cancel_delivery(setting, 1).await,
+            json!({"result": "too_late", "status": "cancelled"})
+        );
+        assert_eq!(
+            cancel_delivery(setting, 2).await,
+            json!({"result": "cancelled", "status": "cancelled"})
+        );
+    })
+    .await;
+}
