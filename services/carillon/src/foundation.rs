@@ -90,7 +90,12 @@ pub(crate) fn quotas(config: &Config) -> anyhow::Result<Arc<dyn Quotas>> {
 /// The common state of breakers in Redis if it is configured, else in this process.
 fn breakers(config: &Config) -> anyhow::Result<Arc<dyn Breakers>> {
     Ok(match &config.redis.url {
-        Some(url) => Arc::new(RedisBreakers::connect(RedisConfig::new(url.secret())).context("redis.url")?),
+        Some(url) => {
+            let mut redis = RedisConfig::new(url.secret());
+            // Another installation in the same Redis has accounts of the same names.
+            redis.prefix = format!("{}{}:", redis.prefix, config.bus.prefix);
+            Arc::new(RedisBreakers::connect(redis).context("redis.url")?)
+        }
         None => Arc::new(InProcessBreakers::default()),
     })
 }
