@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Evidence, Finding,
-    evidence::{is_uncertain, timeline},
+    evidence::{Delivery, is_uncertain, timeline},
 };
 use crate::{
     api::Api,
@@ -131,10 +131,7 @@ fn contradiction(evidence: &Evidence, entry: &Entry, answer: &Cancelled, status:
         // An earlier try without an answer may have cancelled it, or some of its deliveries.
         "already_final" => answer.is_repeated || !is_cancelled,
         // A cancelled delivery may have been sent by an earlier attempt.
-        "too_late" => {
-            answer.is_repeated
-                || of_event().all(|delivery| delivery.status != "cancelled" || delivery.attempt > 1)
-        }
+        "too_late" => answer.is_repeated || !is_cancelled || was_tried(&mut of_event()),
         _ => false,
     };
     (!is_true).then(|| {
@@ -143,6 +140,14 @@ fn contradiction(evidence: &Evidence, entry: &Entry, answer: &Cancelled, status:
             of_event().collect::<Vec<_>>()
         )
     })
+}
+
+/// Whether there are cancelled deliveries, and each was tried before.
+fn was_tried(of_event: &mut dyn Iterator<Item = &Delivery>) -> bool {
+    let mut cancelled = of_event
+        .filter(|delivery| delivery.status == "cancelled")
+        .peekable();
+    cancelled.peek().is_some() && cancelled.all(|delivery| delivery.attempt > 1)
 }
 
 #[cfg(test)]
