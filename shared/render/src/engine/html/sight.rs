@@ -1,7 +1,7 @@
 //! The visibility of HTML: whether it shows its reader a character or an image. Style, script, titles, comments and
 //! hidden elements show nothing; character references count as the characters that they stand for.
 
-use super::{glance::surely_shows, state::State};
+use super::{glance::unread, state::State};
 use crate::invisible::is_blank;
 
 /// The longest text of a tag that is kept, in bytes. Attributes behind it are not looked at.
@@ -53,7 +53,7 @@ const BLANK_NAMES: [&str; 33] = [
 
 /// Whether a whole document shows anything.
 pub(in crate::engine) fn shows(html: &str) -> bool {
-    surely_shows(html) || reads_as_shown(html)
+    unread(html).is_none_or(reads_as_shown)
 }
 
 /// Whether a whole document shows anything, by the tokenizer alone.
