@@ -128,17 +128,38 @@ pub(super) async fn publish(
 
 /// Runs a worker until all deliveries have arrived and are committed.
 async fn deliver(bed: &Bed, sink: &Sink, count: usize) -> anyhow::Result<()> {
-    let mut providers = ProvidersConfig::default();
-    let fcm = FcmConfig {
-        service_account_path: None,
-        service_account: Some(Secret::from(service_account(sink)?)),
-        base_url: sink.url.parse().map_err(anyhow::Error::msg)?,
-        request_timeout: Duration::from_secs(8),
-        rate_per_second: None,
+    let deps = push_workers(bed, &[("fcm", sink)], sink)?;
+    let group = carillon_workers::group(&bed.bus, Channel::Push);
+    let done = async {
+        sink.wait_for(count as u64, Duration::from_secs(30)).await;
+        bed.until_read(&group).await
     };
-    providers.insert("fcm", fcm);
+    run_until(
+        |shutdown| carillon_workers::run(deps, Channel::Push, shutdown).boxed(),
+        done,
+    )
+    .await
+}
+
+/// Workers of the push channel with these FCM accounts, each at its sink; `tokens` is the sink that gives access tokens.
+pub(super) fn push_workers(
+    bed: &Bed,
+    accounts: &[(&str, &Sink)],
+    tokens: &Sink,
+) -> anyhow::Result<WorkerDeps> {
+    let mut providers = ProvidersConfig::default();
+    for (name, sink) in accounts {
+        let fcm = FcmConfig {
+            service_account_path: None,
+            service_account: Some(Secret::from(service_account(tokens)?)),
+            base_url: sink.url.parse().map_err(anyhow::Error::msg)?,
+            request_timeout: Duration::from_secs(8),
+            rate_per_second: None,
+        };
+        providers.insert(name, fcm);
+    }
     let channels = ChannelsConfig::default();
-    let deps = WorkerDeps {
+    Ok(WorkerDeps {
         bus: bed.bus.clone(),
         store: bed.store.clone(),
         renderer: Arc::clone(&bed.renderer) as _,
@@ -156,15 +177,5 @@ async fn deliver(bed: &Bed, sink: &Sink, count: usize) -> anyhow::Result<()> {
         config: WorkersConfig::default(),
         only_process: false,
         ready: ready(),
-    };
-    let group = carillon_workers::group(&bed.bus, Channel::Push);
-    let done = async {
-        sink.wait_for(count as u64, Duration::from_secs(30)).await;
-        bed.until_read(&group).await
-    };
-    run_until(
-        |shutdown| carillon_workers::run(deps, Channel::Push, shutdown).boxed(),
-        done,
-    )
-    .await
+    })
 }

@@ -2,27 +2,22 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::Duration,
 };
 
 use carillon_bus::{BatchLimits, Bus, Subscription};
 use carillon_domain::{Channel, ContactPointId, DeliveryStatus, StatusRecord, UserId};
-use carillon_providers::{FcmConfig, ProvidersConfig};
-use carillon_runtime::Secret;
-use carillon_workers::{ChannelsConfig, WorkerDeps, WorkersConfig};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     Effort,
-    deliver::{contacts, publish},
+    deliver::{contacts, publish, push_workers},
 };
 use crate::{
-    app::service_account,
     backend::Backend,
-    bed::{Bed, ready, run_until},
+    bed::{Bed, run_until},
     load::{Arrival, MortalSink, Sink},
     measure::{Figure, Report},
 };
@@ -39,7 +34,8 @@ pub(super) async fn run(backend: &Backend, effort: Effort) -> anyhow::Result<Rep
     let (mut first, second) = (MortalSink::start()?, Sink::start(Duration::ZERO).await?);
     let mut report = Report::new("failover", backend.name);
     let portions = effort.amount(100, 20);
-    let deps = deps(&bed, &first.sink, &second)?;
+    let accounts = [("first", &first.sink), ("second", &second)];
+    let deps = push_workers(&bed, &accounts, &second)?;
     let group = carillon_workers::group(&bed.bus, Channel::Push);
     let measured = async {
         let contacts = contacts(&bed).await?;
@@ -136,40 +132,6 @@ impl Load<'_> {
         }
         Ok(Instant::now())
     }
-}
-
-fn deps(bed: &Bed, first: &Sink, second: &Sink) -> anyhow::Result<WorkerDeps> {
-    let mut providers = ProvidersConfig::default();
-    for (name, sink) in [("first", first), ("second", second)] {
-        let fcm = FcmConfig {
-            service_account_path: None,
-            service_account: Some(Secret::from(service_account(second)?)),
-            base_url: sink.url.parse().map_err(anyhow::Error::msg)?,
-            request_timeout: Duration::from_secs(8),
-            rate_per_second: None,
-        };
-        providers.insert(name, fcm);
-    }
-    let channels = ChannelsConfig::default();
-    Ok(WorkerDeps {
-        bus: bed.bus.clone(),
-        store: bed.store.clone(),
-        renderer: Arc::clone(&bed.renderer) as _,
-        clock: Arc::clone(&bed.clock),
-        accounts: carillon_workers::accounts(
-            &providers,
-            &channels,
-            &WorkersConfig::default(),
-            Channel::Push,
-            &bed.clock,
-        )?,
-        routes: carillon_workers::Routes::of(&channels, Channel::Push, &providers)?,
-        breakers: Arc::new(carillon_store::breakers::InProcessBreakers::default()),
-        links: None,
-        config: WorkersConfig::default(),
-        only_process: false,
-        ready: ready(),
-    })
 }
 
 /// The events with a delivery that was uncertain.

@@ -13,7 +13,7 @@ use carillon_domain::{
     dead_letter::{DeadLetter, FailureClass},
     waiting::Waiting,
 };
-use carillon_store::{StoreError, outbox::OutboxRecord, waiting::NewWaiting};
+use carillon_store::{Store, StoreError, outbox::OutboxRecord, waiting::NewWaiting};
 
 use crate::{SchedulerDeps, SchedulerError};
 
@@ -21,7 +21,7 @@ use crate::{SchedulerDeps, SchedulerError};
 pub(crate) const POLL: Duration = Duration::from_millis(250);
 /// The number of records in the outbox at which nothing more is released, so that the database does not fill while the bus
 /// is away.
-pub(crate) const FULL: u32 = 20_000;
+const FULL: u32 = 20_000;
 const LIMITS: BatchLimits = BatchLimits {
     max_records: 500,
     max_bytes: 8 << 20,
@@ -203,15 +203,10 @@ impl Releaser {
     /// Releases the rows with the earliest due times, if any is due.
     pub async fn step(&self) -> Result<Looked, SchedulerError> {
         let store = &self.deps.store;
-        let Some(due) = store.waiting().next_due().await? else {
-            return Ok(Looked::Wait(POLL));
-        };
+        let due = store.waiting().next_due().await?;
         let now = self.deps.clock.now();
-        if due > now {
-            return Ok(Looked::Wait(until(due, now)));
-        }
-        if store.outbox().count_up_to(FULL).await? >= u64::from(FULL) {
-            return Ok(Looked::Wait(POLL));
+        if let Some(wait) = wait(store, due, now).await? {
+            return Ok(Looked::Wait(wait));
         }
         let released = store.waiting().release().await?.due;
         if released.is_empty() {
@@ -227,9 +222,25 @@ impl Releaser {
     }
 }
 
+/// The wait before rows with this first due time can be released. `None` if they are due and the outbox has room.
+pub(crate) async fn wait(
+    store: &Store,
+    due: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Duration>, StoreError> {
+    let Some(due) = due else {
+        return Ok(Some(POLL));
+    };
+    if due > now {
+        return Ok(Some(until(due, now)));
+    }
+    let is_full = store.outbox().count_up_to(FULL).await? >= u64::from(FULL);
+    Ok(is_full.then_some(POLL))
+}
+
 /// The wait until the next look. The clock counts microseconds and timers milliseconds; one more millisecond lets a single
 /// wait suffice.
-pub(crate) fn until(due: Timestamp, now: Timestamp) -> Duration {
+fn until(due: Timestamp, now: Timestamp) -> Duration {
     let wait = (due - now).to_std().unwrap_or_default();
     (wait + Duration::from_millis(1)).min(POLL)
 }

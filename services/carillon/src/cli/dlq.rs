@@ -133,7 +133,8 @@ pub(crate) struct SettleArgs {
     /// The most letters a second.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u32>,
-    /// Replay so many letters first (10 without a number), wait until each has ended, and stop if too many have failed again.
+    /// The number of letters that are replayed first, by default 10. The job waits until each has ended, and stops if more
+    /// than the tolerated share of them has failed again.
     #[arg(long, value_name = "NUMBER", num_args = 0..=1, default_missing_value = "10", require_equals = true)]
     pub(crate) canary: Option<u32>,
     /// The share of the canary that may fail again, in percent.

@@ -1,6 +1,6 @@
 //! `/dlq/{id}/edit`: the event in a dead letter as a text; then the changes, field by field; then the job that puts it back.
-//! The browser sends the whole text, and the patch is the difference to what was shown. So a value that was shown masked
-//! and left alone stays what it is.
+//! The browser sends the whole text. The patch is the difference between that text and the shown one, so a masked value that
+//! was not changed keeps its true value.
 
 use askama::Template;
 use axum::{

@@ -1,8 +1,8 @@
 //! Edits of dead letters: how a letter is shown to the person who edits it, and what an edit would make of it.
 //!
-//! The values that a role does not see stay unseen: the domain applies the edit to what is shown beside what is true. And
-//! they stay where they are sent: an event that keeps a hidden value is edited only by an admin who has revealed it,
-//! because a changed link or recipient could carry the value off.
+//! An edit shows a role no value that is hidden from it: the domain applies the edit both to the shown event and to the true
+//! one. An event that keeps a hidden value is edited only by an admin who has revealed it, because a changed link or
+//! recipient could carry the value off.
 
 use std::sync::Arc;
 

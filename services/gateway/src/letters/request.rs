@@ -42,8 +42,8 @@ pub(crate) struct SettleBody {
     /// A note that the job and its letters show.
     #[schema(max_length = 500, example = "template 7 is fixed")]
     pub(crate) note: Option<String>,
-    /// Put so many letters back first, wait until each has ended, and stop if too many have failed again: 1 to 1,000, or
-    /// `true` for 10. Only for a replay.
+    /// The number of letters that are put back first, 1 to 1,000, or `true` for 10. The job waits until each has ended, and
+    /// stops if more than `canary_tolerance` percent of them have failed again. Only for a replay.
     #[schema(value_type = Option<schemas::CanaryNumber>)]
     pub(crate) canary: Option<CanaryNumber>,
     /// The share of the canary that may fail again, in percent; 0 without it.

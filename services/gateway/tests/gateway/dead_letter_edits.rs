@@ -178,7 +178,7 @@ async fn a_wrong_edit_is_refused_with_the_place_in_the_patch_or_in_the_event() {
         for (id, patch, expected) in cases {
             for dry in [true, false] {
                 let answer = edit(setting, &setting.admin, id, &patch, dry).await;
-                // The type with a wrong catalog hides everything from nobody who has revealed it.
+                // Every field of an unknown type is hidden, except from an admin who has revealed it.
                 let answer = if expected.ends_with("unknown-event-type") {
                     edit_at(
                         setting,
@@ -349,7 +349,7 @@ async fn an_operator_learns_no_secret_from_an_edit_and_carries_none_off() {
             .collect();
         actions.sort_unstable();
         assert_eq!(actions, ["edit", "reveal"]);
-        // The changes of a job hide what is hidden.
+        // The changes that a job shows are masked as the event is.
         work_off(setting, &[sms]).await;
         let session = sign_in(setting, &setting.operator).await;
         let shown = setting.ask(page(&format!("/dlq/{sms}"), &session)).await.text();

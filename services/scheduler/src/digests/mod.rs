@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::member::Member;
 use crate::{
     LEASE, SchedulerDeps, SchedulerError,
-    waiting::{FULL, Looked, POLL, until},
+    waiting::{Looked, POLL, wait},
 };
 
 /// The most digests that are closed in one step.
@@ -46,15 +46,10 @@ impl Closer {
     /// Closes the digests whose windows ended first, if any has.
     pub async fn step(&self) -> Result<Looked, SchedulerError> {
         let store = &self.deps.store;
-        let Some(due) = store.digests().next_due().await? else {
-            return Ok(Looked::Wait(POLL));
-        };
+        let due = store.digests().next_due().await?;
         let now = self.deps.clock.now();
-        if due > now {
-            return Ok(Looked::Wait(until(due, now)));
-        }
-        if store.outbox().count_up_to(FULL).await? >= u64::from(FULL) {
-            return Ok(Looked::Wait(POLL));
+        if let Some(wait) = wait(store, due, now).await? {
+            return Ok(Looked::Wait(wait));
         }
         let lease = Lease {
             owner: self.owner,

@@ -57,7 +57,7 @@ pub struct CanaryView {
 }
 
 impl Canary {
-    /// Whether so many failures among so many letters are more than may be.
+    /// Whether `failed` of `sent` letters are more than the tolerated share.
     #[must_use]
     pub fn is_failed(self, failed: u32, sent: u32) -> bool {
         u64::from(failed) * 100 > u64::from(sent) * u64::from(self.tolerance)
