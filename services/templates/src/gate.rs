@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use carillon_domain::{Catalog, TenantId, clock::Timestamp};
-use carillon_render::{Engine, TemplateIssue, TemplateSet, Validation};
+use carillon_render::{Admission, Engine, TemplateIssue, TemplateSet, Validation};
 use carillon_runtime::http::Problem;
 use carillon_store::templates::{Parts, TemplateDraft, TemplateRow};
 
@@ -41,6 +41,7 @@ pub(crate) struct Judged {
 /// Runs [`judge`] off the threads that answer requests, because it compiles a whole set.
 pub(crate) async fn judge_aside(
     api: &TemplatesApi,
+    admission: &Admission,
     published: TemplateSet,
     tenant: &TenantId,
     draft: &Arc<TemplateDraft>,
@@ -50,7 +51,7 @@ pub(crate) async fn judge_aside(
     let known = api.renderer.latest(tenant);
     let catalog = api.store.catalog().get(tenant).await;
     let catalog = catalog.map_err(|error| Problem::of_store(&error))?;
-    let judging = api.renderer.work(tenant, move || {
+    let judging = api.renderer.work(admission, move || {
         let catalog = catalog.as_ref().map(|catalog| &catalog.value);
         judge(&published, catalog, known.as_deref(), &owner, &draft)
     });

@@ -50,7 +50,10 @@ pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
 pub(crate) fn has_controls(text: &str) -> bool {
     // The second byte of U+0080 to U+009F is looked at only where the first one occurs.
     let may_have = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || matches!(byte, 0x7f | 0xc2);
-    text.bytes().any(may_have) && text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
+    // Blocks without an early exit are compared many bytes at once.
+    let block_may_have = |block: &[u8]| block.iter().fold(false, |found, byte| found | may_have(*byte));
+    text.as_bytes().chunks(256).any(block_may_have)
+        && text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// The text without control characters except tabs, and with line breaks of one character.

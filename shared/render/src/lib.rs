@@ -32,8 +32,8 @@ pub use error::RenderError;
 pub use folder::{FolderError, load_folder, locale_file, read_text};
 pub use locale::canonical_locale;
 pub use renderer::{
-    BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, RenderBatchAnswer, Renderer,
-    SourceError, TemplateSource, WorkError,
+    Admission, BatchRequest, HttpRenderer, InProcess, ItemAnswer, ItemProblem, MAX_BATCH, RenderBatchAnswer,
+    Renderer, SourceError, TemplateSource, WorkError,
 };
 pub use request::{RenderContext, RenderRequest, Rendered};
 pub use set::{DEFAULT_LOCALE, PartialDef, Parts, TemplateDef, TemplateSet};

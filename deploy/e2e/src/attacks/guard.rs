@@ -2,6 +2,10 @@
 
 use std::{
     fmt::{self, Display},
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,6 +23,8 @@ const HEALTHY: Duration = Duration::from_millis(500);
 const DELIVERED: Duration = Duration::from_secs(2);
 /// The most memory of a process, in bytes.
 const MEMORY: u64 = 500_000_000;
+/// The longest sync of a disk that does not stall. A disk shared with other machines sometimes stalls for seconds.
+const SYNCED: Duration = Duration::from_secs(1);
 /// The time between two checks, and between two passwords.
 const LOOK: Duration = Duration::from_millis(100);
 const PASSWORD: Duration = Duration::from_millis(700);
@@ -35,6 +41,8 @@ pub(super) struct Guard {
     health: Vec<(&'static str, String)>,
     processes: Vec<(&'static str, i32)>,
     victim: Api,
+    /// The folder whose disk is watched.
+    folder: PathBuf,
     slack: f64,
 }
 
@@ -47,6 +55,8 @@ pub(super) struct Seen {
     passwords: usize,
     /// The most memory, and its process.
     memory: (u64, &'static str),
+    /// The slowest sync of a small file on the same disk.
+    disk: Duration,
     /// Answers other than `200`, and requests without an answer.
     failures: Vec<String>,
     slack: f64,
@@ -65,6 +75,7 @@ impl Guard {
             health: stage.health_urls(),
             processes: stage.processes(),
             victim: stage.victim(),
+            folder: stage.folder(),
             slack,
         })
     }
@@ -72,16 +83,25 @@ impl Guard {
     /// Watches for `length`, and then until the last password has arrived.
     pub(super) async fn watch(self, length: Duration) -> Seen {
         let until = Instant::now() + length;
-        let (health, passwords, memory) =
-            futures::join!(self.health(until), self.passwords(until), self.memory(until));
+        let (health, passwords, memory, disk) = futures::join!(
+            self.health(until),
+            self.passwords(until),
+            self.memory(until),
+            self.disk(until)
+        );
         let mut failures = health.1;
         failures.extend(passwords.2);
         failures.extend(memory.1);
+        let disk = disk.unwrap_or_else(|error| {
+            failures.push(format!("the disk could not be watched: {error:#}"));
+            Duration::ZERO
+        });
         Seen {
             health: health.0,
             password: passwords.0,
             passwords: passwords.1,
             memory: memory.0,
+            disk,
             failures,
             slack: self.slack,
         }
@@ -147,6 +167,25 @@ impl Guard {
         }
         (most, failures)
     }
+
+    async fn disk(&self, until: Instant) -> anyhow::Result<Duration> {
+        let file = Arc::new(tempfile::tempfile_in(&self.folder)?);
+        let mut slowest = Duration::ZERO;
+        while Instant::now() < until {
+            let asked = Instant::now();
+            let file = Arc::clone(&file);
+            tokio::task::spawn_blocking(move || sync(&file)).await??;
+            slowest = slowest.max(asked.elapsed());
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(slowest)
+    }
+}
+
+/// Writes a page of a file to the disk.
+fn sync(file: &File) -> std::io::Result<()> {
+    file.write_all_at(&[1; 4_096], 0)?;
+    file.sync_data()
 }
 
 /// Resident memory of a process, in bytes.
@@ -210,6 +249,11 @@ async fn password(victim: &Api) -> anyhow::Result<Duration> {
 }
 
 impl Seen {
+    /// The time for which the disk did not sync, if it stalled. What was seen meanwhile says nothing about Carillon.
+    pub(super) fn stall(&self) -> Option<Duration> {
+        (self.disk > SYNCED).then_some(self.disk)
+    }
+
     /// The checks that failed.
     pub(super) fn violations(&self, attack: &str) -> Vec<String> {
         let mut violations = self.failures.clone();
@@ -238,7 +282,7 @@ impl Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "health within {:.0?} ({}), {} passwords within {} ms (the one posted at {:.1?}), {} MB at most ({}), {} failures",
+            "health within {:.0?} ({}), {} passwords within {} ms (the one posted at {:.1?}), {} MB at most ({}), the disk synced within {:.0?}, {} failures",
             self.health.0,
             self.health.1,
             self.passwords,
@@ -246,6 +290,7 @@ impl Display for Seen {
             self.password.1,
             self.memory.0 / 1_000_000,
             self.memory.1,
+            self.disk,
             self.failures.len(),
         )
     }

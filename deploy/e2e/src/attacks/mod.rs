@@ -21,7 +21,11 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use anyhow::Context as _;
 
-use self::{attacker::Attacker, guard::Guard, stage::Stage};
+use self::{
+    attacker::Attacker,
+    guard::{Guard, Seen},
+    stage::Stage,
+};
 use crate::{
     args::{Args, AttackArgs},
     console::Console,
@@ -33,6 +37,9 @@ const LENGTH: Duration = Duration::from_secs(8);
 /// The longest time after a start until passwords arrive in time again, with the attack's records left in the
 /// log.
 const SETTLED: Duration = Duration::from_mins(1);
+
+/// The most times that an attack is made while the disk stalls.
+const TRIES: u32 = 3;
 
 type Running = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
@@ -132,33 +139,48 @@ async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Resu
     console.say(format_args!("calm: {calm}"));
     violations.extend(calm.violations("calm"));
     for attack in attacks {
-        let running = tokio::spawn((attack.run)(stage.attacker()));
-        let seen = Guard::new(stage, slack)?.watch(LENGTH).await;
-        console.say(format_args!("{}: {seen}", attack.name));
-        violations.extend(seen.violations(attack.name));
-        let ending = async |stage: &mut Stage| -> Vec<String> {
-            let late = stage.end(slack).await;
-            late.iter()
-                .map(|late| format!("{}: {late}", attack.name))
-                .collect()
-        };
-        if running.is_finished() {
-            if let Err(error) = running.await? {
-                violations.push(format!(
-                    "{}: the attack could not be made: {error:#}",
-                    attack.name
-                ));
+        let mut tries = 1;
+        violations.extend(loop {
+            let (seen, violations) = make(stage, attack, slack).await?;
+            console.say(format_args!("{}: {seen}", attack.name));
+            match seen.stall() {
+                Some(stall) if !violations.is_empty() && tries < TRIES => console.say(format_args!(
+                    "the disk did not sync for {stall:.1?}, so the attack is made again: {violations:?}"
+                )),
+                _ => break violations,
             }
-            violations.extend(ending(stage).await);
-        } else {
-            // The attack continues while the processes end.
-            violations.extend(ending(stage).await);
-            running.abort();
-        }
-        stage.start_again().await?;
-        guard::settled(&stage.victim(), SETTLED)
-            .await
-            .with_context(|| format!("after: {}", attack.name))?;
+            tries += 1;
+        });
     }
     Ok(violations)
+}
+
+/// Makes one attack, during which the processes end, and starts them again. Returns what was seen, and the
+/// violations.
+async fn make(stage: &mut Stage, attack: &Attack, slack: f64) -> anyhow::Result<(Seen, Vec<String>)> {
+    let running = tokio::spawn((attack.run)(stage.attacker()));
+    let seen = Guard::new(stage, slack)?.watch(LENGTH).await;
+    let mut violations = seen.violations(attack.name);
+    // An attack that is still running goes on while the processes end.
+    let goes_on = if running.is_finished() {
+        if let Err(error) = running.await? {
+            violations.push(format!(
+                "{}: the attack could not be made: {error:#}",
+                attack.name
+            ));
+        }
+        None
+    } else {
+        Some(running)
+    };
+    let late = stage.end(slack).await;
+    violations.extend(late.iter().map(|late| format!("{}: {late}", attack.name)));
+    if let Some(running) = goes_on {
+        running.abort();
+    }
+    stage.start_again().await?;
+    guard::settled(&stage.victim(), SETTLED)
+        .await
+        .with_context(|| format!("after: {}", attack.name))?;
+    Ok((seen, violations))
 }

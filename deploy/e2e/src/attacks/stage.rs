@@ -1,6 +1,6 @@
 //! The attacked installation, which is ended by SIGINT and started again.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use carillon_testkit::installation::{Installation, Setup};
 use tokio::time::Instant;
@@ -70,6 +70,11 @@ impl Stage {
     /// The tenant that is not attacking.
     pub(super) fn victim(&self) -> Api {
         self.api.clone()
+    }
+
+    /// The folder of the installation's data and logs.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.installation.dir().to_owned()
     }
 
     /// The health URLs of the processes.

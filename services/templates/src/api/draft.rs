@@ -20,7 +20,7 @@ use super::{Issue, LocaleQuery, MAX_TEMPLATE, TemplatesApi, issues, name_of, no_
 use crate::{
     StoreTemplates,
     access::{Reads, Writes},
-    body, gate,
+    body, errors, gate,
     query::QueryOf,
 };
 
@@ -163,11 +163,15 @@ pub(super) async fn put(
         name,
         parts: gate::without_marks(parts),
     });
+    let admission = api
+        .renderer
+        .admit(&tenant)
+        .map_err(|error| errors::work(&error))?;
     let published = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
         .map_err(|error| Problem::of_store(&error))?;
-    let judged = gate::judge_aside(&api, published, &tenant, &draft)
+    let judged = gate::judge_aside(&api, &admission, published, &tenant, &draft)
         .await?
         .validation;
     let state = api

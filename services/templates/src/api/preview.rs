@@ -178,6 +178,10 @@ pub(super) async fn preview(
             unsubscribe_url: None,
         },
     };
+    let admission = api
+        .renderer
+        .admit(&tenant)
+        .map_err(|error| errors::work(&error))?;
     let set = StoreTemplates::new(api.store.clone())
         .published(&tenant)
         .await
@@ -189,7 +193,8 @@ pub(super) async fn preview(
     let (shows, engine) = match instead {
         Some((shows, draft)) => {
             let draft = Arc::new(draft);
-            let Judged { validation, engine } = gate::judge_aside(&api, set.clone(), &tenant, &draft).await?;
+            let Judged { validation, engine } =
+                gate::judge_aside(&api, &admission, set.clone(), &tenant, &draft).await?;
             if !validation.errors.is_empty() {
                 return Err(errors::invalid(
                     &validation.errors,
@@ -223,7 +228,7 @@ pub(super) async fn preview(
             },
         }
     };
-    let rendered = api.renderer.work(&tenant, rendering).await;
+    let rendered = api.renderer.work(&admission, rendering).await;
     let (Rendered { template, content }, missing) = rendered.map_err(|error| errors::work(&error))??;
     warnings.extend(missing.into_iter().map(|error| Issue {
         pointer: error.pointer,

@@ -59,6 +59,10 @@ pub(super) async fn publish(
     conditions: Conditions,
 ) -> Result<Json<PublishedTemplate>, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
+    let admission = api
+        .renderer
+        .admit(&tenant)
+        .map_err(|error| errors::work(&error))?;
     let templates = api.store.templates();
     let source = StoreTemplates::new(api.store.clone());
     for _ in 0..MAX_JUDGED {
@@ -77,7 +81,7 @@ pub(super) async fn publish(
         let published = source.published(&tenant).await;
         let published = published.map_err(|error| Problem::of_store(&error))?;
         let revision = published.revision;
-        let judged = gate::judge_aside(&api, published, &tenant, &draft)
+        let judged = gate::judge_aside(&api, &admission, published, &tenant, &draft)
             .await?
             .validation;
         if !judged.errors.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use axum::http::{Method, StatusCode};
 use carillon_domain::TenantId;
+use carillon_render::WorkError;
 use carillon_templates::TemplateCaller;
 use serde_json::{Value, json};
 
@@ -25,14 +26,17 @@ async fn previews_of_a_tenant_that_has_many_waiting_are_refused_and_those_of_oth
     let refused = loop {
         let gate = Arc::clone(&gate);
         let wait = move || gate.lock().unwrap().recv().unwrap();
-        let mut work = Box::pin(house.renderer.work(&tenant, wait));
-        match futures::poll!(&mut work) {
-            std::task::Poll::Pending => waiting.push(work),
-            std::task::Poll::Ready(result) => break result,
-        }
+        let admission = match house.renderer.admit(&tenant) {
+            Ok(admission) => admission,
+            Err(refusal) => break refusal,
+        };
+        let renderer = Arc::clone(&house.renderer);
+        let mut work = Box::pin(async move { renderer.work(&admission, wait).await });
+        assert!(futures::poll!(&mut work).is_pending());
+        waiting.push(work);
         assert!(waiting.len() < 100, "the queue has an end");
     };
-    assert!(refused.is_err());
+    assert!(matches!(refused, WorkError::Busy), "{refused:?}");
     let answer = house.as_admin().post(PREVIEW, &sample()).await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.body);
     assert_eq!(answer.retry_after.as_deref(), Some("2"));

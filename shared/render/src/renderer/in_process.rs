@@ -14,7 +14,7 @@ use tracing::{Instrument as _, field::Empty};
 
 use super::{
     Renderer, TemplateSource,
-    workshop::{NoResult, Workshop},
+    workshop::{Admission, NoResult, Workshop},
 };
 use crate::{Engine, RenderError, RenderRequest, Rendered};
 
@@ -29,7 +29,7 @@ const DRAFTS: usize = 8;
 /// The size of event data, in bytes, at which even parsing it is done in the workshop.
 const LARGE: usize = 64 * 1024;
 
-/// Why [`InProcess::work`] has no result.
+/// The reason for which work is refused or has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
     /// Too many callers of the tenant wait already.
@@ -126,18 +126,21 @@ impl InProcess {
         }
     }
 
-    /// Does work for a tenant away from the threads that answer requests, such as judging a draft. Tenants take turns,
-    /// and only a few callers of each wait. Dropping the future abandons the work.
+    /// Admits work of a tenant, such as a preview. Only a few callers of each tenant are admitted at a time; the others
+    /// are refused before their work costs anything.
+    pub fn admit(&self, tenant: &TenantId) -> Result<Admission, WorkError> {
+        self.workshop.admit(tenant).ok_or(WorkError::Busy)
+    }
+
+    /// Does admitted work away from the threads that answer requests, such as judging a draft. Tenants take turns.
+    /// Dropping the future abandons the work.
     pub async fn work<T: Send + 'static>(
         &self,
-        tenant: &TenantId,
+        admission: &Admission,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkError> {
-        let result = self.workshop.run_if_free(tenant, work).await;
-        result.map_err(|no_result| match no_result {
-            NoResult::Busy => WorkError::Busy,
-            other => WorkError::Failed(other.error("the work")),
-        })
+        let result = self.workshop.run_admitted(admission, work).await;
+        result.map_err(|no_result| WorkError::Failed(no_result.error("the work")))
     }
 
     /// Renders a message in a span of its own.
@@ -224,7 +227,6 @@ impl NoResult {
                 detail: "the renderer panicked; its log says where".to_owned(),
                 pointer: Box::default(),
             },
-            Self::Busy => unavailable("much work of the tenant waits already"),
             Self::Ending => unavailable("the process is ending"),
         }
     }

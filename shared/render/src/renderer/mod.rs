@@ -11,6 +11,7 @@ pub use self::{
     http::{BatchRequest, HttpRenderer, ItemAnswer, ItemProblem, RenderBatchAnswer},
     in_process::{InProcess, WorkError},
     source::{SourceError, TemplateSource},
+    workshop::Admission,
 };
 use crate::{RenderError, RenderRequest, Rendered};
 

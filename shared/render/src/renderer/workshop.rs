@@ -7,7 +7,7 @@ use std::{
 
 use carillon_domain::TenantId;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::abandoned::{self, Waiter};
 
@@ -30,15 +30,22 @@ pub(super) struct Workshop {
 struct Tenant {
     places: Arc<Semaphore>,
     /// A permit for each piece of work of its callers, [`ASKED_OF_ONE`] in all.
-    asked: Semaphore,
+    asked: Arc<Semaphore>,
+}
+
+/// The permission for a tenant's piece of work, from its first step on. Callers that are refused cost nothing.
+#[derive(Debug)]
+pub struct Admission {
+    tenant: TenantId,
+    _asked: OwnedSemaphorePermit,
+    /// Without work, a tenant is remembered as long as it has an admission.
+    _own: Arc<Tenant>,
 }
 
 /// The reason for which work ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoResult {
     Panicked,
-    /// The tenant has [`ASKED_OF_ONE`] pieces of work already.
-    Busy,
     /// The process is ending.
     Ending,
 }
@@ -55,15 +62,24 @@ impl Workshop {
         }
     }
 
-    /// Runs a piece of work for a tenant, unless many of its callers are waiting already.
-    pub(super) async fn run_if_free<T: Send + 'static>(
+    /// Admits a piece of work of a tenant. `None` if [`ASKED_OF_ONE`] are admitted already.
+    pub(super) fn admit(&self, tenant: &TenantId) -> Option<Admission> {
+        let own = self.tenant(tenant);
+        let asked = Arc::clone(&own.asked).try_acquire_owned().ok()?;
+        Some(Admission {
+            tenant: tenant.clone(),
+            _asked: asked,
+            _own: own,
+        })
+    }
+
+    /// Runs an admitted piece of work.
+    pub(super) async fn run_admitted<T: Send + 'static>(
         &self,
-        tenant: &TenantId,
+        admission: &Admission,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoResult> {
-        let own = self.tenant(tenant);
-        let _asked = own.asked.try_acquire().map_err(|_| NoResult::Busy)?;
-        self.run(tenant, work).await
+        self.run(&admission.tenant, work).await
     }
 
     /// Runs a piece of work for a tenant. Once its caller has left, work that has not begun is omitted, and work that
@@ -106,7 +122,7 @@ impl Workshop {
         }
         let own = Arc::new(Tenant {
             places: Arc::new(Semaphore::new(self.places_of_one)),
-            asked: Semaphore::new(ASKED_OF_ONE),
+            asked: Arc::new(Semaphore::new(ASKED_OF_ONE)),
         });
         tenants.insert(tenant.clone(), Arc::downgrade(&own));
         own
@@ -169,7 +185,8 @@ mod tests {
                 let (workshop, gate) = (Arc::clone(&workshop), Arc::clone(&gate));
                 Box::pin(async move {
                     let wait = move || gate.lock().recv().unwrap();
-                    workshop.run_if_free(&TenantId::from("slow"), wait).await
+                    let admission = workshop.admit(&TenantId::from("slow")).unwrap();
+                    workshop.run_admitted(&admission, wait).await
                 })
             })
             .collect();
@@ -177,13 +194,14 @@ mod tests {
             assert!(futures::poll!(work).is_pending());
         }
         let slow = TenantId::from("slow");
-        assert_eq!(workshop.run_if_free(&slow, || 7).await, Err(NoResult::Busy));
-        assert_eq!(workshop.run_if_free(&TenantId::from("quick"), || 7).await, Ok(7));
+        assert!(workshop.admit(&slow).is_none());
+        let quick = workshop.admit(&TenantId::from("quick")).unwrap();
+        assert_eq!(workshop.run_admitted(&quick, || 7).await, Ok(7));
         for _ in &asked {
             let_go.send(()).unwrap();
         }
         futures::future::join_all(asked).await;
-        assert_eq!(workshop.run_if_free(&slow, || 7).await, Ok(7));
+        assert!(workshop.admit(&slow).is_some());
     }
 
     #[tokio::test]

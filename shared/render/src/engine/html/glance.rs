@@ -3,6 +3,7 @@
 
 use memchr::{memchr, memchr2, memmem::find};
 
+use super::sight::{LONGEST_TAG, is_hidden};
 use crate::invisible::{has_controls, is_blank};
 
 /// Elements that are left to the tokenizer: they hide their content or show an image, or their content is not markup and is
@@ -22,6 +23,9 @@ const LEFT: [&str; 11] = [
 ];
 /// Elements whose content is not markup and is not shown.
 const UNSEEN: [&str; 6] = ["iframe", "noembed", "noframes", "script", "style", "title"];
+
+/// Elements whose hidden text is passed if it is only text: mails hide their preheader in them.
+const HIDING: [&str; 3] = ["div", "p", "span"];
 
 /// Looks at a document up to its first visible character. `None` if there is one; otherwise the rest of the document from
 /// the first thing on that is not common, such as a comment, a hidden element or a character reference. Before the rest,
@@ -72,8 +76,13 @@ fn after_tag(markup: &str) -> Option<&str> {
             .copied()
             .find(|name| name.eq_ignore_ascii_case(element))
     };
-    if is(&LEFT).is_some() || may_matter(&rest[..rest.len() - behind.len()]) {
+    if is(&LEFT).is_some() {
         return None;
+    }
+    let tag = &inner[..inner.len() - behind.len() - ">".len()];
+    if may_matter(&tag[element.len()..]) {
+        let hides = is(&HIDING).is_some() && tag.len() < LONGEST_TAG && is_hidden(&tag.to_ascii_lowercase());
+        return if hides { behind_text(behind, element) } else { None };
     }
     match is(&UNSEEN) {
         Some(element) => from_end_tag(behind, element),
@@ -121,6 +130,16 @@ fn word(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
     )
 }
 
+/// The document behind an element that contains text only, from behind its start tag on.
+fn behind_text<'h>(content: &'h str, element: &str) -> Option<&'h str> {
+    let end = &content[memchr(b'<', content.as_bytes())?..];
+    let name = end.strip_prefix("</")?;
+    let behind = name.get(element.len()..)?.strip_prefix('>')?;
+    name[..element.len()]
+        .eq_ignore_ascii_case(element)
+        .then_some(behind)
+}
+
 /// The text from an element's end tag on.
 fn from_end_tag<'h>(mut content: &'h str, element: &str) -> Option<&'h str> {
     loop {
@@ -164,6 +183,10 @@ mod tests {
             <table width=\"100%\" data-note=\"a > b\"><tr><td>\n<br/><h1>Grüße</h1></td></tr></table></body></html>";
         assert_eq!(unread(mail), None);
         assert_eq!(unread("<p> </p>"), Some(""));
+        let preheader =
+            "<body><div style=\"DISPLAY: none; max-height:0\">preheader&#8199; &amp; more</DIV>\n";
+        assert_eq!(unread(&format!("{preheader}<p>x</p>")), None);
+        assert_eq!(unread(preheader), Some(""));
     }
 
     #[test]
@@ -171,6 +194,9 @@ mod tests {
         for html in [
             "<!-- x -->y",
             "<p hidden>x",
+            "<p hidden><b>x</b></p>",
+            "<div style=\"display: none\">x</p>",
+            "<table hidden>x</table>",
             "<p style=\"display: no ne\">x",
             "<p a=\"x\"b=\"y\">x",
             "<p =\" b=\">\">",
@@ -218,6 +244,11 @@ mod tests {
             "<p ",
             "<p>",
             "</p>",
+            "<div style=\"display:none\">",
+            "<span hidden>",
+            "<p hidden",
+            "</div>",
+            "</SPAN>",
             "<style>",
             "</style>",
             "</STYLE >",
@@ -245,7 +276,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #![proptest_config(ProptestConfig::with_cases(8_192))]
 
         #[test]
         fn the_tokenizer_agrees(pieces in prop::collection::vec(piece(), 1..16)) {

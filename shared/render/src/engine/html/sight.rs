@@ -5,7 +5,7 @@ use super::{glance::unread, state::State};
 use crate::invisible::is_blank;
 
 /// The longest text of a tag that is kept, in bytes. Attributes behind it are not looked at.
-const LONGEST_TAG: usize = 4 * 1024;
+pub(super) const LONGEST_TAG: usize = 4 * 1024;
 /// The longest character reference, in bytes; a longer one is text.
 const LONGEST_REFERENCE: usize = 40;
 /// Elements whose content is no markup, and is shown.
@@ -284,8 +284,8 @@ fn is_blank_reference(name: &str, with_semicolon: bool) -> bool {
     }
 }
 
-/// Whether a tag hides its element.
-fn is_hidden(tag: &str) -> bool {
+/// Whether a tag, in lower case and without its angle brackets, hides its element.
+pub(super) fn is_hidden(tag: &str) -> bool {
     let dense: String = tag.chars().filter(|c| !c.is_whitespace()).collect();
     has_attribute(tag, "hidden")
         || ["display:none", "visibility:hidden"]
