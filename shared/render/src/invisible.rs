@@ -6,6 +6,7 @@ use carillon_domain::{
     text::is_ignorable,
 };
 use icu_properties::{CodePointMapData, props::BidiClass};
+use memchr::memchr_iter;
 
 use crate::limits::gsm_units;
 
@@ -48,12 +49,16 @@ pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
 
 /// Whether a text has control characters other than tabs and line feeds.
 pub(crate) fn has_controls(text: &str) -> bool {
-    // The second byte of U+0080 to U+009F is looked at only where the first one occurs.
-    let may_have = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || matches!(byte, 0x7f | 0xc2);
-    // Blocks without an early exit are compared many bytes at once.
-    let block_may_have = |block: &[u8]| block.iter().fold(false, |found, byte| found | may_have(*byte));
-    text.as_bytes().chunks(256).any(block_may_have)
-        && text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
+    let bytes = text.as_bytes();
+    // A block without branches is compared many bytes at once.
+    let is_ascii_control = |byte: u8| (byte < b' ') & (byte != b'\n') & (byte != b'\t') | (byte == 0x7f);
+    let has_ascii_control = |block: &[u8]| {
+        let found = |found, byte: &u8| found | u8::from(is_ascii_control(*byte));
+        block.iter().fold(0, found) != 0
+    };
+    // U+0080 to U+009F are 0xc2 and one of these bytes.
+    let is_control_from = |at: usize| matches!(bytes.get(at + 1), Some(0x80..=0x9f));
+    bytes.chunks(256).any(has_ascii_control) || memchr_iter(0xc2, bytes).any(is_control_from)
 }
 
 /// The text without control characters except tabs, and with line breaks of one character.

@@ -66,7 +66,7 @@ fn after_tag(markup: &str) -> Option<&str> {
     if !element.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return None;
     }
-    let behind = after_attributes(rest)?;
+    let (behind, may_matter) = after_attributes(rest)?;
     if is_end {
         return Some(behind);
     }
@@ -80,7 +80,7 @@ fn after_tag(markup: &str) -> Option<&str> {
         return None;
     }
     let tag = &inner[..inner.len() - behind.len() - ">".len()];
-    if may_matter(&tag[element.len()..]) {
+    if may_matter || styles_matter(&tag[element.len()..]) {
         let hides = is(&HIDING).is_some() && tag.len() < LONGEST_TAG && is_hidden(&tag.to_ascii_lowercase());
         return if hides { behind_text(behind, element) } else { None };
     }
@@ -90,13 +90,15 @@ fn after_tag(markup: &str) -> Option<&str> {
     }
 }
 
-/// The text behind a tag's attributes and its `>`. Values are in double quotes, or are short words.
-fn after_attributes(mut rest: &str) -> Option<&str> {
+/// The text behind a tag's attributes and its `>`, and whether an attribute's name may hide the element or show an image.
+/// Values are in double quotes, or are short words.
+fn after_attributes(mut rest: &str) -> Option<(&str, bool)> {
+    let mut may_matter = false;
     loop {
         let inner = rest.trim_ascii_start();
         let closed = inner.strip_prefix("/>").or_else(|| inner.strip_prefix('>'));
-        if closed.is_some() {
-            return closed;
+        if let Some(behind) = closed {
+            return Some((behind, may_matter));
         }
         let (name, behind) = word(inner, |byte| {
             byte.is_ascii_alphanumeric() || b"-:_".contains(&byte)
@@ -104,6 +106,9 @@ fn after_attributes(mut rest: &str) -> Option<&str> {
         if name.is_empty() || inner.len() == rest.len() {
             return None;
         }
+        may_matter |= ["background", "hidden"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name));
         rest = match behind.strip_prefix('=') {
             Some(value) => after_value(value)?,
             None => behind,
@@ -154,9 +159,9 @@ fn from_end_tag<'h>(mut content: &'h str, element: &str) -> Option<&'h str> {
     }
 }
 
-/// Whether attributes have a word that may hide their element or show an image, as attribute or as style. Styles are looked
-/// at without white space.
-fn may_matter(attributes: &str) -> bool {
+/// Whether attributes have a word that may hide their element or show an image, as a style. Styles are looked at without
+/// white space.
+fn styles_matter(attributes: &str) -> bool {
     if attributes.len() < "none".len() {
         return false;
     }
@@ -164,7 +169,7 @@ fn may_matter(attributes: &str) -> bool {
         .bytes()
         .filter(|byte| byte.is_ascii() && !byte.is_ascii_whitespace());
     let dense: Vec<u8> = dense.map(|byte| byte.to_ascii_lowercase()).collect();
-    [&b"hidden"[..], b"none", b"background", b"url("]
+    [&b"hidden"[..], b"none", b"url("]
         .iter()
         .any(|word| find(&dense, word).is_some())
 }
@@ -179,7 +184,7 @@ mod tests {
     #[test]
     fn a_common_mail_is_known_to_show_its_text() {
         let mail = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Order</title>\
-            <style>a > b { color: red }</style></head><body style=\"margin: 0\" bgcolor=#ffffff>\
+            <style>a > b { color: red }</style></head><body style=\"margin: 0; background: #fff\" bgcolor=#ffffff>\
             <table width=\"100%\" data-note=\"a > b\"><tr><td>\n<br/><h1>Grüße</h1></td></tr></table></body></html>";
         assert_eq!(unread(mail), None);
         assert_eq!(unread("<p> </p>"), Some(""));
@@ -194,6 +199,9 @@ mod tests {
         for html in [
             "<!-- x -->y",
             "<p hidden>x",
+            "<td BACKGROUND=x.png>x",
+            "<td background>x",
+            "<td style=\"background: url( x )\">x",
             "<p hidden><b>x</b></p>",
             "<div style=\"display: none\">x</p>",
             "<table hidden>x</table>",
@@ -236,6 +244,8 @@ mod tests {
             "style",
             "title",
             "hidden",
+            "background",
+            "url(",
             "Hid",
             "den",
             "display:",
