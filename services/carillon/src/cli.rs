@@ -2,6 +2,7 @@
 
 mod dev;
 mod dlq;
+mod dlq_groups;
 mod examples;
 mod remote;
 mod stores;
@@ -17,6 +18,7 @@ use crate::roles::{self, ProcessRole};
 pub(crate) use self::{
     dev::{DATA_DIR, DevArgs, Without},
     dlq::{DlqCommand, EditArgs, LetterFilter, SettleArgs},
+    dlq_groups::{GroupsArgs, GroupsCommand, PlanArgs, SetArgs},
     remote::{DecisionsArgs, DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,

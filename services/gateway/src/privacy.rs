@@ -132,10 +132,13 @@ pub(crate) fn mask_decision(decision: &mut DecisionView) {
     }
 }
 
-pub(crate) fn mask_groups(groups: &mut [DeadLetterGroup]) {
-    for group in groups {
-        mask_text(&mut group.sample_reason);
-    }
+pub(crate) fn mask_group(group: &mut DeadLetterGroup) {
+    mask_text(&mut group.sample_reason);
+}
+
+/// A text that a person has written for others.
+pub(crate) fn masked(text: &str) -> String {
+    mask_addresses(text).into_owned()
 }
 
 /// A dead letter without its record.

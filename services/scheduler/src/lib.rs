@@ -1,10 +1,11 @@
-//! The scheduler: what waits until a time, digests, jobs that work dead letters off, and the publisher of the outbox. Several
-//! instances share the work; each step and each record is leased.
+//! The scheduler: what waits until a time, digests, jobs that work dead letters off, replays that begin once a condition
+//! holds, and the publisher of the outbox. Several instances share the work; each step and each record is leased.
 
 mod canary;
 mod digests;
 mod measures;
 mod plan;
+mod planner;
 mod publisher;
 mod runner;
 mod waiting;
@@ -18,6 +19,7 @@ use carillon_store::{Store, StoreError};
 use tokio::sync::{Mutex, Notify};
 
 pub use digests::Closer;
+pub use planner::Planner;
 pub use publisher::Publisher;
 pub use runner::{Runner, Stepped};
 pub use waiting::{Collector, Looked, Releaser, group};
@@ -117,6 +119,15 @@ pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), Schedule
         }
         Ok(())
     });
+    let planner = Planner::new(deps.clone());
+    let planning = keep("planned replays", &shutdown, || async {
+        planner.step().await?;
+        tokio::select! {
+            () = tokio::time::sleep(planner::POLL) => {}
+            () = shutdown.soft() => {}
+        }
+        Ok(())
+    });
     let outbox = keep("publishing", &shutdown, || async {
         if publisher.step().await? == 0 {
             tokio::select! {
@@ -129,7 +140,7 @@ pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), Schedule
     let measures = measures::run(&deps.store, shutdown.clone());
     deps.ready.ready();
     let ended = tokio::select! {
-        ended = async { tokio::try_join!(collecting, releasing, closing, jobs, outbox) } => ended.map(drop),
+        ended = async { tokio::try_join!(collecting, releasing, closing, planning, jobs, outbox) } => ended.map(drop),
         () = measures => Ok(()),
         never = lag => match never {},
     };

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 use carillon_bus::Queue;
 use carillon_domain::{Channel, dead_letter::FailureClass};
 use carillon_runtime::Shutdown;
-use carillon_store::{Store, StoreError, audit::AuditCounts};
+use carillon_store::{Store, StoreError, audit::AuditCounts, dead_letters::OpenCount};
 use tracing::{Instrument as _, field::Empty};
 
 /// The interval between two counts.
@@ -99,23 +99,22 @@ impl Auditor {
     }
 }
 
-/// Sets a gauge for each queue and class, also where no letter is open any more.
+/// Sets two gauges for each queue and class, also where no letter is open any more.
 #[expect(clippy::cast_precision_loss, reason = "gauges")]
-fn tell_open(counts: Vec<(String, String, u64)>) {
+fn tell_open(counts: Vec<OpenCount>) {
     let queues = Channel::ALL.map(|channel| Queue::Channel(channel).as_str());
-    let mut open: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut open: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
     for queue in queues.into_iter().chain([Queue::Events.as_str()]) {
         for class in FailureClass::ALL {
-            open.insert((queue.to_owned(), class.to_string()), 0);
+            open.insert((queue.to_owned(), class.to_string()), (0, 0));
         }
     }
-    open.extend(
-        counts
-            .into_iter()
-            .map(|(queue, class, count)| ((queue, class), count)),
-    );
-    for ((queue, class), count) in open {
-        metrics::gauge!("carillon_dlq_open", "queue" => queue, "class" => class).set(count as f64);
+    let counts = counts.into_iter();
+    open.extend(counts.map(|count| ((count.queue, count.class), (count.open, count.ignored))));
+    for ((queue, class), (open, ignored)) in open {
+        metrics::gauge!("carillon_dlq_open", "queue" => queue.clone(), "class" => class.clone())
+            .set(open as f64);
+        metrics::gauge!("carillon_dlq_ignored", "queue" => queue, "class" => class).set(ignored as f64);
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
         done("deliveries and decisions", store.read_model().prune()).await;
         done("dead letters", store.dead_letters().prune()).await;
         done("verdicts", store.dead_letter_jobs().prune(verdict_window(bus))).await;
+        done(
+            "planned replays",
+            store.dead_letter_groups().prune(verdict_window(bus)),
+        )
+        .await;
         done("claims of events", store.events().prune(DEDUPE_WINDOW)).await;
         done(
             "released and cancelled waits",

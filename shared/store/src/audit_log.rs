@@ -40,6 +40,14 @@ pub enum AuditAction {
     Pause,
     /// A paused job goes on.
     Resume,
+    /// The note or the owner of a cause of dead letters was changed.
+    Annotate,
+    /// A cause of dead letters is ignored.
+    Ignore,
+    /// A cause of dead letters is not ignored any more.
+    Unignore,
+    /// A replay of a cause was planned.
+    Plan,
 }
 
 /// An entry of the audit log.

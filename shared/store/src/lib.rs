@@ -25,6 +25,7 @@ pub mod breakers;
 pub mod catalog_cache;
 pub mod catalogs;
 pub mod channel_holds;
+pub mod dead_letter_groups;
 pub mod dead_letter_jobs;
 pub mod dead_letters;
 pub mod digests;

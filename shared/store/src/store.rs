@@ -17,6 +17,7 @@ use crate::{
     channel_holds::ChannelHolds,
     config::{Dialect, StoreConfig},
     db::Db,
+    dead_letter_groups::DeadLetterGroups,
     dead_letter_jobs::DeadLetterJobs,
     dead_letters::DeadLetters,
     digests::Digests,
@@ -57,6 +58,7 @@ struct Parts {
     send_ledger: SendLedger,
     read_model: ReadModel,
     dead_letters: DeadLetters,
+    dead_letter_groups: DeadLetterGroups,
     dead_letter_jobs: DeadLetterJobs,
     outbox: Outbox,
     waiting: WaitingRecords,
@@ -88,6 +90,7 @@ impl Store {
             send_ledger: SendLedger::new(db.clone()),
             read_model: ReadModel::new(model.clone(), shard, config.history_retention),
             dead_letters: DeadLetters::new(model.clone(), db.clone(), config.history_retention),
+            dead_letter_groups: DeadLetterGroups::new(db.clone(), config.history_retention),
             dead_letter_jobs: DeadLetterJobs::new(db.clone(), config.history_retention),
             waiting: WaitingRecords::new(db.clone(), shard, outbox.clone()),
             digests: Digests::new(db.clone(), shard, outbox.clone()),
@@ -217,6 +220,12 @@ impl Store {
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetters {
         &self.0.dead_letters
+    }
+
+    /// How people handle causes of dead letters.
+    #[must_use]
+    pub fn dead_letter_groups(&self) -> &DeadLetterGroups {
+        &self.0.dead_letter_groups
     }
 
     /// Jobs that work dead letters off, and their verdicts.

@@ -3,7 +3,7 @@
 use carillon_domain::Moment;
 use clap::{Args, Subcommand};
 
-use super::{Remote, examples, remote::limit};
+use super::{GroupsArgs, Remote, examples, remote::limit};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
@@ -35,12 +35,9 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Show the causes of dead letters, those with the most open letters first.
+    /// Show the causes of dead letters, those with the most open letters first, or change how one is handled.
     #[command(after_help = examples::DLQ_GROUPS)]
-    Groups {
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Groups(GroupsArgs),
     /// Put dead letters back, to be sent or decided once more. A job does it in the background, each letter at most once.
     #[command(after_help = examples::DLQ_REPLAY)]
     Replay(SettleArgs),
@@ -105,6 +102,9 @@ pub(crate) struct LetterFilter {
     /// Only letters that died again after this job had put them back; may be repeated.
     #[arg(long, value_name = "JOB")]
     pub(crate) replayed_by: Vec<String>,
+    /// Letters of ignored causes too.
+    #[arg(long)]
+    pub(crate) ignored: bool,
     /// Only letters that died at this time or later: `2026-11-24T10:00:00Z`, or a date such as `2026-11-24`, which begins at
     /// 00:00 UTC.
     #[arg(long, value_name = "TIME")]

@@ -49,7 +49,15 @@ examples! {
     DELIVERIES_CANCEL: "carillon deliveries cancel 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ: "carillon dlq list --state open", "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ_LIST: "carillon dlq list --state open", "carillon dlq list --channel sms --code 21612 --json";
-    DLQ_GROUPS: "carillon dlq groups";
+    DLQ_GROUPS: "carillon dlq groups", "carillon dlq groups --ignored", "carillon dlq groups set 9f86d081884c7d65 --owner 'team checkout'";
+    DLQ_GROUPS_GET: "carillon dlq groups get 9f86d081884c7d65", "carillon dlq groups get 9f86d081884c7d65 --json";
+    DLQ_GROUPS_SET:
+        "carillon dlq groups set 9f86d081884c7d65 --owner 'team checkout' --note 'template 7 is in review'",
+        "carillon dlq groups set 9f86d081884c7d65 --ignore";
+    DLQ_GROUPS_PLAN:
+        "carillon dlq groups plan 9f86d081884c7d65 --template OrderShipped/email",
+        "carillon dlq groups plan 9f86d081884c7d65 --account twilio --canary 50 --canary-tolerance 4";
+    DLQ_GROUPS_CANCEL_PLAN: "carillon dlq groups cancel-plan 9f86d081884c7d65";
     DLQ_REPLAY:
         "carillon dlq replay 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run",

@@ -1,6 +1,7 @@
 //! `carillon dlq`: dead letters, and the jobs that work them off.
 
 mod edit;
+mod groups;
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -52,6 +53,7 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
             let times = filter.times().into_iter();
             let times = times.filter_map(|(name, time)| Some((name, time?.to_string())));
             query.extend(times.map(|(name, time)| format!("{name}={}", encoded(&time))));
+            query.extend(filter.ignored.then(|| "ignored=true".to_owned()));
             let path = format!("/v1/dlq?{}", query.join("&"));
             let list = remote.call(Method::GET, &path, None).await?;
             print_list(&list, &LETTERS, remote.json)
@@ -65,23 +67,7 @@ pub(super) async fn run(command: DlqCommand) -> anyhow::Result<()> {
                 output::pretty(&letter)
             }
         }
-        DlqCommand::Groups { remote } => {
-            let list = remote.call(Method::GET, "/v1/dlq/groups", None).await?;
-            let columns = [
-                "fingerprint",
-                "queue",
-                "class",
-                "provider",
-                "code",
-                "open",
-                "again",
-                "total",
-                "last_hour",
-                "last_day",
-                "last_at",
-            ];
-            print_list(&list, &columns, remote.json)
-        }
+        DlqCommand::Groups(args) => groups::run(args).await,
         DlqCommand::Replay(args) => settle("replay", args).await,
         DlqCommand::Edit(args) => edit::run(args).await,
         DlqCommand::Discard(args) => settle("discard", args).await,
@@ -167,7 +153,8 @@ fn filter(filter: &LetterFilter) -> Value {
     let lists = lists.map(|(name, values)| (name.to_owned(), json!(values)));
     let times = filter.times().into_iter();
     let times = times.filter_map(|(name, time)| Some((name.to_owned(), json!(time?))));
-    Value::Object(lists.chain(times).collect())
+    let ignored = filter.ignored.then(|| ("ignored".to_owned(), json!(true)));
+    Value::Object(lists.chain(times).chain(ignored).collect())
 }
 
 /// Prints a dry run.
@@ -281,6 +268,7 @@ mod tests {
             ("a b", json!({"ids": ["a", "b"]})),
             ("--fingerprint f", json!({"fingerprint": "f"})),
             ("--all", json!({"filter": {}})),
+            ("--all --ignored", json!({"filter": {"ignored": true}})),
             (
                 "--channel sms --channel email --type T --from 2026-11-24",
                 json!({"filter": {"channel": ["sms", "email"], "type": ["T"], "from": "2026-11-24T00:00:00Z"}}),

@@ -348,3 +348,70 @@ fn a_replay_after_the_template_was_mended_sends_with_the_new_template() {
         assert!(sent(&carillon).await.values().all(|count| *count == 1));
     });
 }
+
+#[test]
+fn a_planned_replay_begins_by_itself_once_the_template_is_mended() {
+    with_installation(|carillon| async move {
+        apply(&carillon, "Note for {{name}}: {{text}}");
+        let note = |number: usize| {
+            json!({"id": format!("n-{number}"), "source": "/shop", "type": "Note",
+                "recipients": [{"phone": format!("+4915112345{number:03}")}], "data": {"text": "hello"}})
+        };
+        eventually("the catalog is known", || async {
+            carillon.post(&note(0)).await.0 == 202
+        })
+        .await;
+        for number in 1..3 {
+            assert_eq!(carillon.post(&note(number)).await.0, 202);
+        }
+        eventually("dead letters", || async { open(&carillon).await == 3 }).await;
+        let groups = carillon.get("/v1/dlq/groups").await;
+        let cause = groups["items"][0]["fingerprint"].as_str().unwrap().to_owned();
+        let said = carillon.cli(&[
+            "dlq",
+            "groups",
+            "plan",
+            &cause,
+            "--template",
+            "Note/sms",
+            "--canary",
+            "1",
+        ]);
+        assert!(
+            said.contains("a version of Note/sms above 1 is published; 1 go first"),
+            "{said}"
+        );
+        let said = carillon.cli(&[
+            "dlq",
+            "groups",
+            "set",
+            &cause,
+            "--owner",
+            "team notes",
+            "--ignore",
+        ]);
+        assert!(said.contains("team notes"), "{said}");
+        let said = carillon.cli(&["dlq", "groups"]);
+        assert!(said.contains("1 ignored causes with 3 open letters"), "{said}");
+        apply(&carillon, "{{#if name}}Note for {{name}}: {{/if}}{{text}}");
+        wait_for("the messages", Duration::from_mins(2), || async {
+            sent(&carillon).await.len() == 3
+        })
+        .await;
+        carillon.settle(3).await;
+        assert!(sent(&carillon).await.values().all(|count| *count == 1));
+        let path = format!("/v1/dlq/groups/{cause}");
+        let plan = carillon.get(&path).await["planned_replay"].clone();
+        assert_eq!(plan["state"], "started", "{plan}");
+        let jobs = carillon.get("/v1/dlq/jobs").await;
+        assert_eq!(jobs["items"].as_array().map(Vec::len), Some(1), "{jobs}");
+        assert_eq!(jobs["items"][0]["id"], plan["job_id"]);
+        wait_for("the end of the job", Duration::from_mins(1), || async {
+            let job = carillon.get(plan["status_url"].as_str().unwrap()).await;
+            (&job["state"], &job["settled"]) == (&json!("done"), &json!(3))
+        })
+        .await;
+        let done = carillon.cli(&["dlq", "groups", "get", &cause]);
+        assert!(done.contains("a replay has begun by itself"), "{done}");
+    });
+}

@@ -1,4 +1,4 @@
-//! `GET /v1/dlq`, `/v1/dlq/{id}` and `/v1/dlq/groups`.
+//! `GET /v1/dlq` and `/v1/dlq/{id}`.
 
 use axum::{
     Json,
@@ -6,17 +6,17 @@ use axum::{
 };
 use carillon_domain::{Channel, Moment, dead_letter::FailureClass};
 use carillon_runtime::http::Problem;
-use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterGroup, DeadLetterState};
+use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     auth::Caller,
     error::ApiError,
-    input::{Given, Id, Listed, NoQuery, Query, page},
+    input::{Given, Id, Listed, Query, page},
     letters::verdicts_of,
     openapi::{answers, schemas},
-    privacy::{DeadLetterDocument, Reveal, Sight, mask_groups, show_dead_letter},
+    privacy::{DeadLetterDocument, Reveal, Sight, show_dead_letter},
     state::GatewayState,
 };
 
@@ -69,6 +69,7 @@ pub(crate) struct Asked {
     #[serde(rename = "type")]
     event_type: Vec<String>,
     replayed_by: Vec<Uuid>,
+    ignored: Given<bool>,
     from: Given<Moment>,
     to: Given<Moment>,
     limit: Given<u32>,
@@ -84,7 +85,9 @@ pub(crate) struct Asked {
         ("class" = Option<Vec<schemas::FailureClassName>>, Query), ("provider" = Option<Vec<String>>, Query),
         ("code" = Option<Vec<String>>, Query), ("fingerprint" = Option<Vec<String>>, Query),
         ("type" = Option<Vec<String>>, Query),
-        ("replayed_by" = Option<Vec<uuid::Uuid>>, Query, description = "Letters that died again after this job had put them back"), ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),
+        ("replayed_by" = Option<Vec<uuid::Uuid>>, Query, description = "Letters that died again after this job had put them back"),
+        ("ignored" = Option<bool>, Query, description = "Whether letters of ignored causes are listed too; by default only if a fingerprint or a job is given"),
+        ("from" = Option<schemas::MomentText>, Query), ("to" = Option<schemas::MomentText>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"), ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),
     ),
     responses((status = 200, description = "A page", body = answers::DeadLetterPage),
@@ -96,7 +99,14 @@ pub(crate) async fn list_dead_letters(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Listed<DeadLetterDocument>>, ApiError> {
     let page = page(asked.limit.0, asked.cursor.0.as_deref())?;
+    let by_cause = !asked.fingerprint.is_empty() || !asked.replayed_by.is_empty();
+    let without = if asked.ignored.0.unwrap_or(by_cause) {
+        Vec::new()
+    } else {
+        state.store.dead_letter_groups().ignored(caller.tenant()).await?
+    };
     let filter = DeadLetterFilter {
+        without,
         ids: Vec::new(),
         state: asked.state,
         queue: asked.channel.into_iter().map(Queue::channel).collect(),
@@ -152,22 +162,4 @@ pub(crate) async fn get_dead_letter(
     show_dead_letter(&state, caller.tenant(), sight, letter, verdict)
         .await
         .map(Json)
-}
-
-/// Dead letters by cause, the most frequent first.
-#[utoipa::path(
-    get, path = "/v1/dlq/groups", tag = "dlq",
-    responses((status = 200, description = "The causes", body = answers::DeadLetterGroups))
-)]
-pub(crate) async fn group_dead_letters(
-    State(state): State<GatewayState>,
-    caller: Caller,
-    NoQuery: NoQuery,
-) -> Result<Json<Listed<DeadLetterGroup>>, ApiError> {
-    let mut items = state.store.dead_letters().groups(caller.tenant()).await?;
-    mask_groups(&mut items);
-    Ok(Json(Listed {
-        items,
-        next_cursor: None,
-    }))
 }

@@ -117,6 +117,7 @@ async fn settle(
     let body: SettleBody = json_of(&bytes)?;
     let is_dry = body.dry_run;
     let settling = body.checked(kind)?;
+    let settling = settling.without_ignored(&state, caller.tenant()).await?;
     // A reveal is noted only if there is something to see.
     let reveals = asked.reveal && settling.edit.is_some();
     let sight = Sight::asked(&state, &caller, reveals, &uri).await?;

@@ -6,6 +6,7 @@ mod catalog;
 mod decisions;
 pub(crate) mod deliveries;
 pub(crate) mod dlq;
+mod dlq_groups;
 mod dlq_jobs;
 mod dlq_settle;
 mod endpoints;
@@ -51,7 +52,12 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(keys::revoke_key))
         .routes(routes!(dlq::list_dead_letters))
         .routes(routes!(dlq::get_dead_letter))
-        .routes(routes!(dlq::group_dead_letters))
+        .routes(routes!(dlq_groups::list_groups))
+        .routes(routes!(dlq_groups::get_group, dlq_groups::patch_group))
+        .routes(routes!(
+            dlq_groups::put_planned_replay,
+            dlq_groups::delete_planned_replay
+        ))
         .routes(routes!(dlq_settle::replay_dead_letters))
         .routes(routes!(dlq_settle::discard_dead_letters))
         .routes(routes!(dlq_jobs::list_jobs))

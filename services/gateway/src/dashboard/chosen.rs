@@ -24,6 +24,8 @@ pub(crate) struct Chosen {
     pub(super) event_type: Option<String>,
     /// The job that had put them back before they died again.
     pub(super) replayed_by: Option<String>,
+    /// `true`: letters of ignored causes too.
+    pub(super) ignored: Option<String>,
 }
 
 impl Chosen {
@@ -46,6 +48,7 @@ impl Chosen {
             ("code", &self.code),
             ("type", &self.event_type),
             ("replayed_by", &self.replayed_by),
+            ("ignored", &self.ignored),
         ];
         let set = all
             .into_iter()
@@ -72,10 +75,23 @@ impl Chosen {
         pairs.join("&")
     }
 
-    /// The conditions of the list, for letters in this state.
-    pub(crate) fn filter(&self, state: DeadLetterState) -> Result<DeadLetterFilter, ApiError> {
+    /// Whether the list leaves letters of ignored causes out: it does unless it is asked for them, for a cause, or for the
+    /// letters of a job.
+    pub(crate) fn leaves_ignored_out(&self) -> bool {
+        let asks = ["ignored", "fingerprint", "replayed_by"];
+        asks.iter()
+            .all(|name| matches!(self.field(name).as_str(), "" | "false"))
+    }
+
+    /// The conditions of the list, for letters in this state, without these causes.
+    pub(crate) fn filter(
+        &self,
+        state: DeadLetterState,
+        without: Vec<String>,
+    ) -> Result<DeadLetterFilter, ApiError> {
         let body = self.conditions()?;
         Ok(DeadLetterFilter {
+            without,
             state: vec![state],
             queue: body
                 .channel
@@ -132,7 +148,13 @@ impl Chosen {
             let known = text.parse();
             known.map_err(|_| wrong("replayed_by", "the id of a job", &text))
         });
+        let ignored = match self.set("ignored").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(text) => return Err(wrong("ignored", "true or false", text)),
+        };
         Ok(FilterBody {
+            ignored,
             replayed_by: jobs.transpose()?.into_iter().collect(),
             channel: queues.transpose()?.into_iter().collect(),
             class: classes.transpose()?.into_iter().collect(),

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carillon_domain::{FieldError, Timestamp, field_error::quoted};
 use carillon_store::{
     api_keys::Role,
-    dead_letters::{DeadLetterGroup, DeadLetterState, DeadLetterView},
+    dead_letters::{DeadLetterState, DeadLetterView},
 };
 use serde::Deserialize;
 
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     error::ApiError,
     input::{Id, NoQuery, Query, page},
-    letters::{ChangeDocument, VerdictDocument, changes_by, verdicts_of},
-    privacy::{mask_groups, mask_letter, show_dead_letter},
+    letters::{self, ChangeDocument, GroupDocument, Hidden, Shown, VerdictDocument, changes_by, verdicts_of},
+    privacy::{mask_letter, show_dead_letter},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -36,13 +36,18 @@ pub(crate) struct Asked {
     #[serde(rename = "type")]
     event_type: Option<String>,
     replayed_by: Option<String>,
+    ignored: Option<String>,
 }
 
 #[derive(Template)]
 #[template(path = "dead_letters.html")]
 struct DeadLettersPage {
     frame: Option<Frame>,
-    causes: Vec<DeadLetterGroup>,
+    causes: Vec<GroupDocument>,
+    /// The causes that are left out because they are ignored.
+    hidden: Hidden,
+    /// Whether the causes are shown above the letters.
+    shows_causes: bool,
     chosen: Chosen,
     /// The filters as a query string.
     query: String,
@@ -81,7 +86,6 @@ pub(crate) async fn list(
         })?,
     };
     let page = page(None, asked.cursor.as_deref())?;
-    let letters = dashboard.gateway.store.dead_letters();
     let tenant = signed_in.caller.tenant();
     let chosen = Chosen {
         id: None,
@@ -92,18 +96,34 @@ pub(crate) async fn list(
         code: asked.code,
         event_type: asked.event_type,
         replayed_by: asked.replayed_by,
+        ignored: asked.ignored,
     };
-    let filter = chosen.filter(state)?;
-    let mut found = letters.list(tenant, &filter, page).await?;
-    verdicts_of(&dashboard.gateway, tenant, &mut found.items).await?;
+    let gateway = &dashboard.gateway;
+    let without = if chosen.leaves_ignored_out() {
+        gateway.store.dead_letter_groups().ignored(tenant).await?
+    } else {
+        Vec::new()
+    };
+    let filter = chosen.filter(state, without)?;
+    let mut found = gateway.store.dead_letters().list(tenant, &filter, page).await?;
+    verdicts_of(gateway, tenant, &mut found.items).await?;
     for letter in &mut found.items {
         mask_letter(letter);
     }
-    let mut causes = letters.groups(tenant).await?;
-    mask_groups(&mut causes);
+    let shown = if chosen.field("ignored") == "true" {
+        Shown::Any
+    } else {
+        Shown::False
+    };
+    let groups = letters::groups(gateway, tenant, shown).await?;
+    // With a filter, the causes would not be those of the letters below.
+    let is_filtered = chosen.fields().iter().any(|(name, _)| *name != "ignored");
+    let has_causes = !groups.items.is_empty() || groups.hidden.causes > 0;
     let mut page = DeadLettersPage {
+        shows_causes: has_causes && !is_filtered,
+        hidden: groups.hidden,
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
-        causes,
+        causes: groups.items,
         older: None,
         query: chosen.query(),
         chosen,

@@ -9,6 +9,7 @@ mod delivery;
 mod edit;
 mod event;
 pub(crate) mod foreign;
+mod group;
 pub(crate) mod jobs;
 mod overview;
 pub(crate) mod page;
@@ -66,6 +67,14 @@ pub(crate) fn router(state: GatewayState) -> Router {
         .route("/users/{id}", get(user::show))
         .route("/dlq", get(dead_letters::list))
         .route("/dlq/{id}", get(dead_letters::show))
+        .route("/dlq/groups/{fingerprint}", get(group::show).post(group::tell))
+        .route("/dlq/groups/{fingerprint}/ignore", post(group::ignore))
+        .route("/dlq/groups/{fingerprint}/unignore", post(group::unignore))
+        .route("/dlq/groups/{fingerprint}/planned-replay", post(group::plan))
+        .route(
+            "/dlq/groups/{fingerprint}/planned-replay/cancel",
+            post(group::cancel_plan),
+        )
         .route("/dlq/replay", get(settle::replay).post(settle::confirm_replay))
         .route("/dlq/discard", get(settle::discard).post(settle::confirm_discard))
         .route("/dlq/jobs", get(jobs::list))

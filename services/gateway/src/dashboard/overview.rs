@@ -5,7 +5,6 @@ use axum::{extract::State, response::Response};
 use carillon_store::{
     Page,
     audit::{Accepted, AuditCounts},
-    dead_letters::DeadLetterGroup,
     read_model::{DeliveryFilter, DeliveryView},
 };
 
@@ -17,7 +16,8 @@ use super::{
 use crate::{
     error::ApiError,
     input::NoQuery,
-    privacy::{mask_delivery, mask_groups},
+    letters::{self, GroupDocument, Hidden, Shown},
+    privacy::mask_delivery,
 };
 
 /// The number of last deliveries in the list.
@@ -34,7 +34,9 @@ struct OverviewPage {
     /// The accepted differences, for the same readers.
     accepted: Vec<Accepted>,
     open_letters: u64,
-    causes: Vec<DeadLetterGroup>,
+    causes: Vec<GroupDocument>,
+    /// The causes that are left out because they are ignored.
+    hidden: Hidden,
     items: Vec<DeliveryView>,
 }
 
@@ -52,11 +54,11 @@ pub(crate) async fn show(
     } else {
         (None, Vec::new())
     };
-    let mut causes = store.dead_letters().groups(tenant).await?;
-    causes.retain(|cause| cause.open > 0);
-    let open_letters = causes.iter().map(|cause| cause.open).sum();
+    let groups = letters::groups(&dashboard.gateway, tenant, Shown::False).await?;
+    let mut causes = groups.items;
+    causes.retain(|cause| cause.group.open > 0);
+    let open_letters = causes.iter().map(|cause| cause.group.open).sum();
     causes.truncate(CAUSES);
-    mask_groups(&mut causes);
     let last = Page {
         after: None,
         limit: LAST,
@@ -72,6 +74,7 @@ pub(crate) async fn show(
         accepted,
         open_letters,
         causes,
+        hidden: groups.hidden,
         items: deliveries.items,
     }))
 }

@@ -76,14 +76,10 @@ async fn show(
     kind: JobKind,
 ) -> Result<Response, PageError> {
     check_role(signed_in)?;
+    let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let settling = chosen.body()?.checked(kind)?;
-    let rehearsal = letters::rehearse(
-        &dashboard.gateway,
-        signed_in.caller.tenant(),
-        signed_in.sight,
-        &settling,
-    )
-    .await?;
+    let settling = settling.without_ignored(gateway, tenant).await?;
+    let rehearsal = letters::rehearse(gateway, tenant, signed_in.sight, &settling).await?;
     let id = chosen.field("id");
     Ok(render(&SettlePage {
         frame: Some(signed_in.frame(NavSection::DeadLetters)),
@@ -125,6 +121,7 @@ pub(crate) struct Confirmed {
     #[serde(rename = "type")]
     event_type: Option<String>,
     replayed_by: Option<String>,
+    ignored: Option<String>,
 }
 
 /// Makes the job of a replay.
@@ -164,6 +161,7 @@ async fn confirm(
         code: confirmed.code,
         event_type: confirmed.event_type,
         replayed_by: confirmed.replayed_by,
+        ignored: confirmed.ignored,
     };
     let mut body = chosen.body()?;
     body.note = Some(confirmed.note);
@@ -179,8 +177,9 @@ async fn confirm(
         let expected = "a whole number from 0 to 99";
         body.canary_tolerance = number("canary_tolerance", &confirmed.canary_tolerance, expected)?;
     }
-    let settling = body.checked(kind)?;
     let (who, sight) = (&signed_in.caller.0, signed_in.sight);
+    let settling = body.checked(kind)?;
+    let settling = settling.without_ignored(&dashboard.gateway, &who.tenant).await?;
     letters::create(&dashboard.gateway, who, sight, settling, confirmed.job).await?;
     Ok(Redirect::to(&format!("/dlq/jobs/{}", confirmed.job)).into_response())
 }

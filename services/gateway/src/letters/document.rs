@@ -136,6 +136,8 @@ pub(crate) struct SelectionDocument {
     /// The filter; null if it was made without.
     #[schema(required)]
     pub(crate) filter: Option<FilterBody>,
+    /// The fingerprints of the causes that were ignored when it was made. Their letters are left out.
+    pub(crate) without: Vec<String>,
 }
 
 impl JobDocument {
@@ -168,9 +170,11 @@ impl JobDocument {
                     code: selection.code.clone(),
                     event_type: selection.event_type.clone(),
                     replayed_by: selection.replayed_by.clone(),
+                    ignored: false,
                     from: selection.from.map(Moment),
                     to: selection.to.map(Moment),
                 }),
+                without: selection.without.clone(),
             },
             canary: job.canary.map(CanaryDocument::from),
             edit: job.edit.as_ref().map(|edit| {

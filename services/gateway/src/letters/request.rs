@@ -20,7 +20,7 @@ const MAX_IDS: usize = 1_000;
 /// The greatest rate.
 const MAX_RATE: u32 = 10_000;
 /// The longest note, in characters.
-const MAX_NOTE: usize = 500;
+pub(super) const MAX_NOTE: usize = 500;
 
 /// The letters that a job works off, and how. Exactly one of `ids`, `fingerprint` and `filter` is given.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -105,6 +105,10 @@ pub(crate) struct FilterBody {
     #[schema(required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) replayed_by: Vec<Uuid>,
+    /// Whether letters of ignored causes match too.
+    #[schema(required = false)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ignored: bool,
     /// Earliest time of death.
     #[schema(value_type = Option<schemas::MomentText>, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +129,8 @@ pub(crate) struct Settling {
     pub(crate) canary: Option<Canary>,
     /// The edit of the only letter.
     pub(crate) edit: Option<Edit>,
+    /// Whether letters of ignored causes are left out.
+    leaves_ignored_out: bool,
 }
 
 /// The letters of a canary without a number.
@@ -164,28 +170,14 @@ impl SettleBody {
             let text = format!("expected a time after from ({from}), not {to}");
             wrong("/filter/to", "range", text);
         }
-        if let Some(rate) = self.rate
-            && !(1..=MAX_RATE).contains(&rate)
-        {
-            wrong(
-                "/rate",
-                "range",
-                format!("expected 1 to 10,000 letters a second, not {rate}"),
-            );
-        }
-        let note = self
-            .note
-            .map(|note| note.trim().to_owned())
-            .filter(|note| !note.is_empty());
-        if let Some(note) = &note
-            && (note.chars().count() > MAX_NOTE || note.chars().any(char::is_control))
-        {
-            let text = format!(
-                "expected at most 500 characters in one line, not {}",
-                quoted(note)
-            );
-            wrong("/note", "format", text);
-        }
+        errors.extend(check_rate(self.rate).err());
+        let note = match one_line("/note", self.note, MAX_NOTE) {
+            Ok(note) => note,
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        };
         let canary = canary(kind, self.canary, self.canary_tolerance, &mut errors);
         let edit = match self.edit {
             None => None,
@@ -199,8 +191,10 @@ impl SettleBody {
         if !errors.is_empty() {
             return Err(ApiError::fields(errors));
         }
+        let filter = self.filter.as_ref();
         Ok(Settling {
             kind,
+            leaves_ignored_out: filter.is_some_and(|filter| !filter.ignored && filter.replayed_by.is_empty()),
             selection: selection(self.ids, self.fingerprint, self.filter),
             rate: self.rate,
             note,
@@ -210,7 +204,40 @@ impl SettleBody {
     }
 }
 
-fn canary(
+/// A text of one line without the space around it; `None` if it is empty.
+pub(super) fn one_line(
+    pointer: &str,
+    text: Option<String>,
+    most: usize,
+) -> Result<Option<String>, FieldError> {
+    let text = text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty());
+    match &text {
+        Some(given) if given.chars().count() > most || given.chars().any(char::is_control) => {
+            let expected = format!(
+                "expected at most {most} characters in one line, not {}",
+                quoted(given)
+            );
+            Err(FieldError::new(pointer, "format", expected))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// Checks a rate.
+pub(super) fn check_rate(rate: Option<u32>) -> Result<(), FieldError> {
+    match rate {
+        Some(rate) if !(1..=MAX_RATE).contains(&rate) => {
+            let text = format!("expected 1 to 10,000 letters a second, not {rate}");
+            Err(FieldError::new("/rate", "range", text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The canary of a replay by its fields.
+pub(super) fn canary(
     kind: JobKind,
     number: Option<CanaryNumber>,
     tolerance: Option<u32>,
@@ -307,6 +334,7 @@ fn selection(
         provider: filter.provider,
         code: filter.code,
         fingerprint: fingerprint.into_iter().collect(),
+        without: Vec::new(),
         event_type: filter.event_type,
         replayed_by: filter.replayed_by,
         from: filter.from.map(|Moment(at)| at),
@@ -315,6 +343,18 @@ fn selection(
 }
 
 impl Settling {
+    /// Leaves out the letters of causes that are ignored now, unless the request asks for them.
+    pub(crate) async fn without_ignored(
+        mut self,
+        state: &GatewayState,
+        tenant: &TenantId,
+    ) -> Result<Self, ApiError> {
+        if self.leaves_ignored_out {
+            self.selection.without = state.store.dead_letter_groups().ignored(tenant).await?;
+        }
+        Ok(self)
+    }
+
     /// Checks the edit, if there is one, for a person with this sight; returns its changes.
     pub(crate) async fn check_edit(
         &self,

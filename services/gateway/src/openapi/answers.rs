@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     addresses::{RegisteredEndpoint, Suppression, SuppressionPage, User},
-    dead_letters::{DeadLetterDocument, DeadLetterGroups, DeadLetterPage, JobPage},
+    dead_letters::{DeadLetterDocument, DeadLetterGroup, DeadLetterGroups, DeadLetterPage, JobPage},
 };
 use super::schemas::{ChannelName, OutcomeName, ReasonName, RoleName, StatusName};
 

@@ -180,6 +180,15 @@ pub(crate) enum CanaryNumber {
 #[schema(minimum = 1, maximum = 1000)]
 pub(crate) struct CanaryLetters(u32);
 
+/// Which causes a list has, by whether they are ignored.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum IgnoredName {
+    False,
+    True,
+    Any,
+}
+
 /// The name of an operation of RFC 6902.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]

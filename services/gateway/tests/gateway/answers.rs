@@ -133,11 +133,23 @@ fn of_suppressions() -> Vec<(&'static str, Ask)> {
 }
 
 /// Requests for dead letters: an open one, a settled one and its job.
-fn of_dead_letters(letter: &str, settled: &Uuid, job: &str) -> Vec<(&'static str, Ask)> {
+fn of_dead_letters(letter: &str, settled: &Uuid, job: &str, cause: &str) -> Vec<(&'static str, Ask)> {
+    const GROUP: &str = "/v1/dlq/groups/{fingerprint}";
+    let group = format!("/v1/dlq/groups/{cause}");
     vec![
         ("/v1/dlq", Ask::get("/v1/dlq")),
         ("/v1/dlq/{id}", Ask::get(&format!("/v1/dlq/{letter}"))),
         ("/v1/dlq/groups", Ask::get("/v1/dlq/groups")),
+        (GROUP, Ask::get(&group)),
+        (
+            GROUP,
+            Ask::patch(&group).json(&json!({"note": "n", "ignored": false})),
+        ),
+        (
+            "/v1/dlq/groups/{fingerprint}/planned-replay",
+            Ask::put(&format!("{group}/planned-replay"))
+                .json(&json!({"template": {"id": "OrderShipped/sms"}})),
+        ),
         (
             "/v1/dlq/replay",
             Ask::post("/v1/dlq/replay").json(&json!({"filter": {}, "dry_run": true})),
@@ -233,7 +245,9 @@ async fn every_answer_has_the_fields_that_the_document_says() {
             ("/v1/audit", Ask::get("/v1/audit")),
             ("/v1/stats", Ask::get("/v1/stats")),
         ];
-        let of_letters = of_dead_letters(&letter, &settled, &job);
+        let of_cause = setting.get(&format!("/v1/dlq/{settled}")).await.json();
+        let cause = of_cause["fingerprint"].as_str().unwrap();
+        let of_letters = of_dead_letters(&letter, &settled, &job, cause);
         for (path, ask) in asks.into_iter().chain(of_suppressions()).chain(of_letters) {
             check(setting, &document, path, ask).await;
         }

@@ -231,7 +231,7 @@ async fn a_job_is_made_once_for_an_idempotency_key_and_shows_its_progress() {
         );
         assert_eq!(
             job["selection"],
-            json!({"ids": 1, "fingerprint": null, "filter": null})
+            json!({"ids": 1, "fingerprint": null, "filter": null, "without": []})
         );
         work_off(setting, &[id]).await;
         let job = setting.get(url).await.json();

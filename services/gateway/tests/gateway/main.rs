@@ -16,6 +16,7 @@ mod conditions;
 mod crashes;
 mod dashboard;
 mod dead_letter_edits;
+mod dead_letter_groups;
 mod dead_letter_job_pages;
 mod dead_letter_jobs;
 mod decisions;

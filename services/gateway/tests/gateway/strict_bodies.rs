@@ -108,7 +108,6 @@ async fn routes_without_parameters_refuse_them() {
     on_gateway(async |setting| {
         for path in [
             "/v1/stats",
-            "/v1/dlq/groups",
             "/v1/catalog",
             "/v1/keys",
             "/v1/users/u-42/preferences",

@@ -65,6 +65,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             .collect();
         described.sort();
         let expected = [
+            "DELETE /v1/dlq/groups/{fingerprint}/planned-replay",
             "DELETE /v1/keys/{id}",
             "DELETE /v1/suppressions/{channel}/{address}",
             "DELETE /v1/users/{id}",
@@ -78,6 +79,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "GET /v1/deliveries/{id}",
             "GET /v1/dlq",
             "GET /v1/dlq/groups",
+            "GET /v1/dlq/groups/{fingerprint}",
             "GET /v1/dlq/jobs",
             "GET /v1/dlq/jobs/{id}",
             "GET /v1/dlq/{id}",
@@ -88,6 +90,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "GET /v1/suppressions/{channel}/{address}",
             "GET /v1/users/{id}",
             "GET /v1/users/{id}/preferences",
+            "PATCH /v1/dlq/groups/{fingerprint}",
             "PATCH /v1/users/{id}/preferences",
             "POST /v1/deliveries/{id}/cancel",
             "POST /v1/dlq/discard",
@@ -102,6 +105,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "POST /v1/simulate",
             "POST /v1/suppressions/import",
             "PUT /v1/catalog",
+            "PUT /v1/dlq/groups/{fingerprint}/planned-replay",
             "PUT /v1/suppressions/{channel}/{address}",
             "PUT /v1/users/{id}",
             "PUT /v1/users/{id}/devices/{token}",

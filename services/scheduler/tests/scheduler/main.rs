@@ -5,5 +5,6 @@ mod canaries;
 mod crashes;
 mod digests;
 mod jobs;
+mod planned;
 mod support;
 mod waiting;

@@ -8,7 +8,7 @@ use carillon_domain::{
     ids::dead_letter_id,
     status::{STATUS_VERSION, VerdictGiven},
 };
-use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterState, DeadLetterView};
+use carillon_store::dead_letters::{DeadLetterFilter, DeadLetterState, DeadLetterView, OpenCount};
 use carillon_store::{
     Lease, Page,
     api_keys::{Principal, Role},
@@ -348,6 +348,6 @@ async fn a_dead_letter_that_the_database_refuses_does_not_keep_others_out_of_the
 }
 
 /// Open letters by queue, where each queue has letters of one class.
-fn by_queue(open: Vec<(String, String, u64)>) -> Vec<(String, u64)> {
-    open.into_iter().map(|(queue, _, count)| (queue, count)).collect()
+fn by_queue(open: Vec<OpenCount>) -> Vec<(String, u64)> {
+    open.into_iter().map(|count| (count.queue, count.open)).collect()
 }

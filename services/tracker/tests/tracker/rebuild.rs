@@ -87,7 +87,7 @@ async fn a_rebuild_keeps_dead_letters_and_the_gateways_counts() {
         tracker.end().await;
         let open = store.dead_letters().open_counts().await.unwrap();
         assert_eq!(open.len(), 1);
-        assert_eq!((open[0].0.as_str(), open[0].2), ("events", 1));
+        assert_eq!((open[0].queue.as_str(), open[0].open), ("events", 1));
         carillon_tracker::rebuild(bus, store).await.unwrap();
         assert_eq!(store.dead_letters().open_counts().await.unwrap(), open);
     })

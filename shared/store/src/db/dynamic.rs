@@ -108,6 +108,21 @@ impl Dynamic {
         self.sql(")")
     }
 
+    /// Appends ` AND column NOT IN (…)`, or nothing for no values.
+    pub(crate) fn and_not_in<V: Into<Value>>(
+        &mut self,
+        column: &'static str,
+        values: impl IntoIterator<Item = V>,
+    ) -> &mut Self {
+        let mut values = values.into_iter();
+        let Some(first) = values.next() else { return self };
+        self.sql(" AND ").sql(column).sql(" NOT IN (").value(first);
+        for value in values {
+            self.sql(", ").value(value);
+        }
+        self.sql(")")
+    }
+
     pub(crate) async fn fetch<R>(self, conn: Conn<'_>) -> Result<Vec<R>, StoreError>
     where
         R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
@@ -143,12 +158,14 @@ mod tests {
             .and_in("b", ["1", "2"])
             .and_in("c", [""; 0])
             .and_in("d", ["3"])
+            .and_not_in("e", [""; 0])
+            .and_not_in("f", ["4", "5"])
             .sql(" LIMIT ")
             .value(3);
         assert_eq!(
             query.sql,
-            "SELECT 1 WHERE a = $1 AND b IN ($2, $3) AND d = $4 LIMIT $5"
+            "SELECT 1 WHERE a = $1 AND b IN ($2, $3) AND d = $4 AND f NOT IN ($5, $6) LIMIT $7"
         );
-        assert_eq!(query.values.len(), 5);
+        assert_eq!(query.values.len(), 7);
     }
 }

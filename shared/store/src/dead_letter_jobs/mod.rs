@@ -25,7 +25,7 @@ use crate::{
     audit_log::{self, AuditAction},
     columns::int,
     config::Dialect,
-    db::{Db, Document, Dynamic, Prunable, again, execute, fetch, prunable, write_one},
+    db::{Db, Document, Dynamic, Prunable, Tx, again, execute, fetch, prunable, write_one},
     error::StoreError,
     lease::Lease,
     page::{Cursor, Page, PageOf},
@@ -81,47 +81,9 @@ impl DeadLetterJobs {
     /// Makes a job and its entry in the audit log, in one transaction. A job that exists already stays as it is, so that a
     /// form that is sent twice makes one job.
     pub async fn create(&self, who: &Principal, job: &NewJob) -> Result<(), StoreError> {
-        let selection = Document::of(&job.selection, "a job's selection")?;
-        let edit = job.edit.as_ref();
-        let edit = edit.map(|edit| Document::of(edit, "a job's edit")).transpose()?;
-        // The former release must not take a job whose canary or edit it does not know.
-        let is_new = job.canary.is_some() || edit.is_some();
-        let next_step_at = if is_new { NEVER } else { job.at };
         again(|| async {
             let mut tx = self.db.begin().await?;
-            let made = execute!(
-                tx,
-                "INSERT INTO dead_letter_jobs (id, tenant, kind, selection, state, total, settled, skipped, rate, note,
-                    key_id, key_name, created_at, updated_at, next_step_at, step_at, canary, canary_tolerance,
-                    canary_phase, edit)
-                VALUES ($1, $2, $3, $4, 'running', $5, 0, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
-                ON CONFLICT (id) DO NOTHING",
-                job.id,
-                who.tenant.as_str(),
-                <&str>::from(job.kind),
-                &selection,
-                i64::try_from(job.total).unwrap_or(i64::MAX),
-                &Document("{}".to_owned()),
-                job.rate.map(int),
-                job.note.as_deref(),
-                who.key_id,
-                who.name.as_str(),
-                job.at,
-                next_step_at,
-                is_new.then_some(job.at),
-                job.canary.map(|canary| int(canary.letters)),
-                job.canary.map(|canary| int(canary.tolerance)),
-                job.canary.map(|_| <&str>::from(CanaryPhase::Sending)),
-                edit.as_ref()
-            )?;
-            if made > 0 {
-                let action = match (job.kind, &job.edit) {
-                    (JobKind::Replay, None) => AuditAction::Replay,
-                    (JobKind::Replay, Some(_)) => AuditAction::Edit,
-                    (JobKind::Discard, _) => AuditAction::Discard,
-                };
-                audit_log::append(&mut tx, who, action, &route(job.id), job.at).await?;
-            }
+            insert(&mut tx, who, job).await?;
             tx.commit().await
         })
         .await
@@ -351,4 +313,48 @@ impl DeadLetterJobs {
 /// The job's path, by which the audit log names it.
 fn route(job: Uuid) -> String {
     format!("/v1/dlq/jobs/{job}")
+}
+
+/// Makes a job and its entry in the audit log. A job that exists already stays as it is.
+pub(crate) async fn insert(tx: &mut Tx, who: &Principal, job: &NewJob) -> Result<(), StoreError> {
+    let selection = Document::of(&job.selection, "a job's selection")?;
+    let edit = job.edit.as_ref();
+    let edit = edit.map(|edit| Document::of(edit, "a job's edit")).transpose()?;
+    // The former release must not take a job whose canary, edit or left out causes it does not know.
+    let is_new = job.canary.is_some() || edit.is_some() || !job.selection.without.is_empty();
+    let next_step_at = if is_new { NEVER } else { job.at };
+    let made = execute!(
+        tx,
+        "INSERT INTO dead_letter_jobs (id, tenant, kind, selection, state, total, settled, skipped, rate, note,
+            key_id, key_name, created_at, updated_at, next_step_at, step_at, canary, canary_tolerance,
+            canary_phase, edit)
+        VALUES ($1, $2, $3, $4, 'running', $5, 0, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)
+        ON CONFLICT (id) DO NOTHING",
+        job.id,
+        who.tenant.as_str(),
+        <&str>::from(job.kind),
+        &selection,
+        i64::try_from(job.total).unwrap_or(i64::MAX),
+        &Document("{}".to_owned()),
+        job.rate.map(int),
+        job.note.as_deref(),
+        who.key_id,
+        who.name.as_str(),
+        job.at,
+        next_step_at,
+        is_new.then_some(job.at),
+        job.canary.map(|canary| int(canary.letters)),
+        job.canary.map(|canary| int(canary.tolerance)),
+        job.canary.map(|_| <&str>::from(CanaryPhase::Sending)),
+        edit.as_ref()
+    )?;
+    if made > 0 {
+        let action = match (job.kind, &job.edit) {
+            (JobKind::Replay, None) => AuditAction::Replay,
+            (JobKind::Replay, Some(_)) => AuditAction::Edit,
+            (JobKind::Discard, _) => AuditAction::Discard,
+        };
+        audit_log::append(tx, who, action, &route(job.id), job.at).await?;
+    }
+    Ok(())
 }

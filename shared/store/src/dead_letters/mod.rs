@@ -19,7 +19,7 @@ pub use rows::{
 use crate::{
     columns::{int, unsigned},
     db::{Db, Document, Input, Prunable, Tx, again, fetch, prunable},
-    dead_letter_jobs,
+    dead_letter_groups, dead_letter_jobs,
     error::StoreError,
     page::{Page, PageOf},
     read_model::{self, StoredOffset},
@@ -35,6 +35,19 @@ fn queue_name(channel: Option<Channel>) -> &'static str {
 
 /// An open letter is kept until it is replayed or discarded.
 const PRUNABLE: Prunable = prunable!("dead_letters", "dead_at", "state <> 'open'");
+
+/// The number of open letters of a queue and class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenCount {
+    /// A channel's name or `events`.
+    pub queue: String,
+    /// The class of the error.
+    pub class: String,
+    /// Open letters whose cause is not ignored.
+    pub open: u64,
+    /// Open letters whose cause is ignored.
+    pub ignored: u64,
+}
 
 /// The dead letters.
 #[derive(Debug, Clone)]
@@ -102,20 +115,61 @@ impl DeadLetters {
 
     /// The causes of dead letters, those with the most open letters first; at most 500.
     pub async fn groups(&self, tenant: &TenantId) -> Result<Vec<DeadLetterGroup>, StoreError> {
-        query::groups(&mut self.db.read().await?, tenant, self.db.now()).await
+        query::groups(&mut self.db.read().await?, tenant, None, self.db.now()).await
+    }
+
+    /// The cause with a fingerprint; `None` if no letter has it.
+    pub async fn group(
+        &self,
+        tenant: &TenantId,
+        fingerprint: &str,
+    ) -> Result<Option<DeadLetterGroup>, StoreError> {
+        let mut session = self.db.read().await?;
+        let found = query::groups(&mut session, tenant, Some(fingerprint), self.db.now()).await?;
+        Ok(found.into_iter().next())
     }
 
     /// The number of open letters by queue (a channel's name or `events`) and class.
-    pub async fn open_counts(&self) -> Result<Vec<(String, String, u64)>, StoreError> {
+    pub async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        let mut session = self.db.read().await?;
         let rows = fetch!(
-            all, self.db.read().await? => (String, String, i64),
+            all, session => (String, String, i64),
             "SELECT queue, class, COUNT(*) FROM dead_letters WHERE state = 'open'
             GROUP BY queue, class ORDER BY queue, class"
         )?;
-        Ok(rows
-            .into_iter()
-            .map(|(queue, class, count)| (queue, class, unsigned(count)))
-            .collect())
+        drop(session);
+        let ignored = dead_letter_groups::ignored_causes(&self.verdicts).await?;
+        let ignored: Vec<(String, String, i64)> = if ignored.is_empty() {
+            Vec::new()
+        } else {
+            Input::new(ignored.len())
+                .text("tenant", ignored.iter().map(|(tenant, _)| tenant.as_str()))
+                .text(
+                    "fingerprint",
+                    ignored.iter().map(|(_, fingerprint)| fingerprint.as_str()),
+                )
+                .fetch(
+                    self.db.read().await?.conn(),
+                    "SELECT d.queue, d.class, COUNT(*) FROM input i
+                    JOIN dead_letters d ON d.tenant = i.tenant AND d.fingerprint = i.fingerprint
+                    WHERE d.state = 'open' GROUP BY d.queue, d.class",
+                )
+                .await?
+        };
+        let ignored_of = |queue: &str, class: &str| {
+            let found = ignored.iter().find(|(own, of, _)| own == queue && of == class);
+            found.map_or(0, |(_, _, count)| unsigned(*count))
+        };
+        let counts = rows.into_iter().map(|(queue, class, count)| {
+            let ignored = ignored_of(&queue, &class).min(unsigned(count));
+            OpenCount {
+                open: unsigned(count) - ignored,
+                ignored,
+                queue,
+                class,
+            }
+        });
+        Ok(counts.collect())
     }
 
     /// The next letters of a selection with their records, oldest first.

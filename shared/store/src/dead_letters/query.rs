@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{DeadLetterFilter, DeadLetterGroup, DeadLetterView, EVENTS, queue_name};
 use crate::{
     columns::{self, unsigned},
-    db::{Document, Dynamic, Session, fetch},
+    db::{Document, Dynamic, Session},
     error::StoreError,
     page::{Cursor, Page, PageOf},
 };
@@ -102,7 +102,8 @@ pub(super) fn conditions(query: &mut Dynamic, filter: &DeadLetterFilter) {
         .and_in("code", filter.code.iter().map(String::as_str))
         .and_in("fingerprint", filter.fingerprint.iter().map(String::as_str))
         .and_in("event_type", filter.event_type.iter().map(String::as_str))
-        .and_in("replay_job", filter.replayed_by.iter().copied());
+        .and_in("replay_job", filter.replayed_by.iter().copied())
+        .and_not_in("fingerprint", filter.without.iter().map(String::as_str));
     if let Some(from) = filter.from {
         query.sql(" AND dead_at >= ").value(from);
     }
@@ -153,55 +154,72 @@ struct GroupRow {
     last_at: Timestamp,
     sample_id: Uuid,
     sample_reason: String,
+    sample_type: Option<String>,
 }
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// The causes, or the one with a fingerprint.
 pub(super) async fn groups(
     session: &mut Session,
     tenant: &TenantId,
+    fingerprint: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<DeadLetterGroup>, StoreError> {
-    let rows = fetch!(
-        all, session => GroupRow,
+    let mut query = Dynamic::new(
         "WITH causes AS (
             SELECT fingerprint, queue, class, provider, code, COUNT(*) AS total,
                 COUNT(*) FILTER (WHERE state = 'open') AS open,
                 COUNT(*) FILTER (WHERE state = 'open' AND replay_job IS NOT NULL) AS again,
-                COUNT(*) FILTER (WHERE dead_at > $2) AS last_hour, COUNT(*) FILTER (WHERE dead_at > $3) AS last_day,
-                MIN(dead_at) AS first_at, MAX(dead_at) AS last_at
-            FROM dead_letters WHERE tenant = $1
-            GROUP BY fingerprint, queue, class, provider, code
+                COUNT(*) FILTER (WHERE dead_at > ",
+    );
+    query
+        .value(now - HOUR)
+        .sql(") AS last_hour, COUNT(*) FILTER (WHERE dead_at > ")
+        .value(now - 24 * HOUR)
+        .sql(
+            ") AS last_day, MIN(dead_at) AS first_at, MAX(dead_at) AS last_at
+            FROM dead_letters WHERE tenant = ",
+        )
+        .value(tenant.as_str())
+        .and_in("fingerprint", fingerprint)
+        .sql(
+            " GROUP BY fingerprint, queue, class, provider, code
         )
         SELECT c.fingerprint, c.queue, c.class, c.provider, c.code, c.open, c.again, c.total, c.last_hour, c.last_day,
-            c.first_at, c.last_at,
-            s.id AS sample_id, s.reason AS sample_reason
+            c.first_at, c.last_at, s.id AS sample_id, s.reason AS sample_reason, s.event_type AS sample_type
         FROM causes c JOIN dead_letters s ON s.id = (
-            SELECT l.id FROM dead_letters l WHERE l.tenant = $1 AND l.fingerprint = c.fingerprint
+            SELECT l.id FROM dead_letters l WHERE l.tenant = ",
+        )
+        .value(tenant.as_str())
+        .sql(
+            " AND l.fingerprint = c.fingerprint
             ORDER BY l.dead_at DESC, l.id DESC LIMIT 1
         )
         ORDER BY c.open DESC, c.last_at DESC, c.fingerprint LIMIT 500",
-        tenant.as_str(),
-        now - HOUR,
-        now - 24 * HOUR
-    )?;
-    Ok(rows
-        .into_iter()
-        .map(|row| DeadLetterGroup {
-            fingerprint: row.fingerprint,
-            queue: row.queue,
-            class: row.class,
-            provider: row.provider,
-            code: row.code,
-            open: unsigned(row.open),
-            again: unsigned(row.again),
-            total: unsigned(row.total),
-            last_hour: unsigned(row.last_hour),
-            last_day: unsigned(row.last_day),
-            first_at: row.first_at,
-            last_at: row.last_at,
-            sample_id: row.sample_id,
-            sample_reason: row.sample_reason,
-        })
-        .collect())
+        );
+    let rows: Vec<GroupRow> = query.fetch(session.conn()).await?;
+    Ok(rows.into_iter().map(GroupRow::group).collect())
+}
+
+impl GroupRow {
+    fn group(self) -> DeadLetterGroup {
+        DeadLetterGroup {
+            fingerprint: self.fingerprint,
+            queue: self.queue,
+            class: self.class,
+            provider: self.provider,
+            code: self.code,
+            open: unsigned(self.open),
+            again: unsigned(self.again),
+            total: unsigned(self.total),
+            last_hour: unsigned(self.last_hour),
+            last_day: unsigned(self.last_day),
+            first_at: self.first_at,
+            last_at: self.last_at,
+            sample_id: self.sample_id,
+            sample_reason: self.sample_reason,
+            sample_type: self.sample_type,
+        }
+    }
 }

@@ -111,6 +111,9 @@ pub struct DeadLetterFilter {
     /// Fingerprint.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fingerprint: Vec<String>,
+    /// Fingerprints of which no letter matches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Event type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub event_type: Vec<String>,
@@ -241,4 +244,6 @@ pub struct DeadLetterGroup {
     pub sample_id: Uuid,
     /// The reason of that letter.
     pub sample_reason: String,
+    /// The event's type of that letter, if its record says one.
+    pub sample_type: Option<String>,
 }

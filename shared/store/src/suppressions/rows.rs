@@ -88,7 +88,7 @@ impl<T> Change<T> {
     }
 
     /// The field after the change.
-    pub(super) fn of(self, present: Option<T>) -> Option<T> {
+    pub(crate) fn of(self, present: Option<T>) -> Option<T> {
         match self {
             Self::Keep => present,
             Self::Set(value) => value,

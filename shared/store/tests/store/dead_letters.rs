@@ -8,7 +8,7 @@ use carillon_domain::{
 };
 use carillon_store::{
     Cursor, Page,
-    dead_letters::{DeadLetterFilter, DeadLetterRow, DeadLetterState},
+    dead_letters::{DeadLetterFilter, DeadLetterRow, DeadLetterState, OpenCount},
     read_model::StoredOffset,
 };
 
@@ -88,8 +88,13 @@ async fn a_dead_letter_keeps_its_bytes_and_its_whole_description() {
 }
 
 /// A count of [`letter`]s.
-fn open(queue: &str, count: u64) -> (String, String, u64) {
-    (queue.to_owned(), "terminal".to_owned(), count)
+fn open(queue: &str, count: u64) -> OpenCount {
+    OpenCount {
+        queue: queue.to_owned(),
+        class: "terminal".to_owned(),
+        open: count,
+        ignored: 0,
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod claims;
 mod conditions;
 mod content;
 mod convergence;
+mod dead_letter_groups;
 mod dead_letter_jobs;
 mod dead_letters;
 mod decisions;

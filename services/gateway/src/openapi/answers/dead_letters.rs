@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    letters::JobDocument,
+    letters::{Hidden, JobDocument, PlanDocument},
     openapi::schemas::{ChannelName, DeadLetterStateName, FailureClassName, QueueName},
 };
 
@@ -111,9 +111,10 @@ pub(crate) struct DeadLetterGroups {
     /// Always null: all causes are on one page.
     #[schema(required)]
     next_cursor: Option<String>,
+    hidden: Hidden,
 }
 
-/// Dead letters with the same cause.
+/// Dead letters with the same cause, and how people handle it.
 #[derive(ToSchema)]
 pub(crate) struct DeadLetterGroup {
     fingerprint: String,
@@ -126,7 +127,7 @@ pub(crate) struct DeadLetterGroup {
     code: String,
     /// The number of open letters.
     open: u64,
-    /// The number of those that died again after a job had put them back.
+    /// The number of those that died again since their last replay.
     again: u64,
     /// The number of all letters.
     total: u64,
@@ -140,4 +141,24 @@ pub(crate) struct DeadLetterGroup {
     sample_id: Uuid,
     /// The reason of that letter.
     sample_reason: String,
+    /// The event's type of that letter, if its record says one.
+    #[schema(required)]
+    sample_type: Option<String>,
+    /// A note for people, with addresses masked.
+    #[schema(required)]
+    note: Option<String>,
+    /// The person or team that works on it, with addresses masked.
+    #[schema(required)]
+    owner: Option<String>,
+    /// Whether it is ignored: it raises no alert, and lists leave it out unless they are asked for it.
+    ignored: bool,
+    /// Since when it is ignored; null if it is not.
+    #[schema(required)]
+    ignored_at: Option<DateTime<Utc>>,
+    /// The name of the API key that ignored it.
+    #[schema(required)]
+    ignored_by: Option<String>,
+    /// The latest planned replay; null if there was none.
+    #[schema(required)]
+    planned_replay: Option<PlanDocument>,
 }
