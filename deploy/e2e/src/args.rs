@@ -44,6 +44,16 @@ pub(crate) struct AttackArgs {
     /// The factor by which time limits are extended, for a debug build on a shared machine.
     #[arg(long, default_value_t = 1.0)]
     pub(crate) slack: f64,
+    /// The time for which other tenants are watched during each attack, in seconds.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=600))]
+    length: u64,
+}
+
+impl AttackArgs {
+    /// The time for which other tenants are watched during each attack.
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_secs(self.length)
+    }
 }
 
 /// Options of the replay suite.

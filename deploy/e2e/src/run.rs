@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use carillon_domain::{Clock as _, SystemClock, Timestamp, clock::later};
 use carillon_testkit::installation::{Installation, Setup};
 use chrono::SubsecRound as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -28,6 +28,11 @@ use crate::{
 const QUIET: Duration = Duration::from_mins(3);
 /// The longest time for which event sources repeat their posts after the planned length of the run.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The length of a digest's window.
+const DIGEST: Duration = Duration::from_secs(15);
+/// The time after which all processes know a new catalog.
+const CATALOG_KNOWN: Duration = Duration::from_secs(3);
 
 /// The days of quiet hours.
 const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -98,6 +103,7 @@ impl Stage {
             None => Door::http(api.clone()),
         };
         let quiet_until = minute_after(later(SystemClock.now(), args.length() / 2));
+        put_catalog(&api).await?;
         put_users(&api, quiet_until).await?;
         let console = Console::begin();
         Ok(Self {
@@ -181,7 +187,22 @@ fn minute_after(at: Timestamp) -> Timestamp {
     later(at, Duration::from_secs(seconds.unsigned_abs())).trunc_subsecs(0)
 }
 
-/// Creates all users with all their addresses. Those of the load have opted in to marketing; some have quiet hours, which
+/// Sets digests of short windows, and sends price drops that are over the limit on another channel.
+async fn put_catalog(api: &Api) -> anyhow::Result<()> {
+    let mut catalog: Value = api.get("/v1/catalog").await?;
+    catalog["categories"]["wishlist"]["digest"] =
+        json!({"type": "WishlistDigest", "every": format!("{}s", DIGEST.as_secs()), "max": 500});
+    let mut over_limit = catalog["categories"]["marketing"].clone();
+    over_limit["overflow"] = json!("downgrade");
+    catalog["categories"]["price-drops"] = over_limit;
+    catalog["types"]["PriceDrop"]["category"] = json!("price-drops");
+    api.put("/v1/catalog", &catalog).await?;
+    // Then all processes know it.
+    tokio::time::sleep(CATALOG_KNOWN).await;
+    Ok(())
+}
+
+/// Creates all users with all their addresses. Those of the load have opted in to price drops; some have quiet hours, which
 /// began some hours ago.
 async fn put_users(api: &Api, quiet_until: Timestamp) -> anyhow::Result<()> {
     let began = quiet_until - Duration::from_hours(6);
@@ -193,7 +214,7 @@ async fn put_users(api: &Api, quiet_until: Timestamp) -> anyhow::Result<()> {
         let puts = some.iter().map(|user| async move {
             let path = format!("/v1/users/{}", user_id(*user));
             api.put(&path, &profile(*user)).await?;
-            let mut wants = json!({"categories": {"marketing": {"push": true, "email": true}}});
+            let mut wants = json!({"categories": {"price-drops": {"push": true, "email": true}}});
             if is_quiet(*user) {
                 wants["quiet_hours"].clone_from(quiet);
             }

@@ -31,9 +31,6 @@ use crate::{
     console::Console,
 };
 
-/// The time for which other tenants are watched during an attack.
-const LENGTH: Duration = Duration::from_secs(8);
-
 /// The longest time after a start until passwords arrive in time again, with the attack's records left in the
 /// log.
 const SETTLED: Duration = Duration::from_mins(1);
@@ -122,7 +119,7 @@ pub(crate) async fn run(args: &Args, own: &AttackArgs) -> anyhow::Result<Vec<Str
     carillon_runtime::files::raise_open_files();
     let mut stage = Stage::set(args).await?;
     let ended = tokio::select! {
-        ended = play(&mut stage, &attacks, own.slack) => ended,
+        ended = play(&mut stage, &attacks, own) => ended,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     if !matches!(&ended, Ok(violations) if violations.is_empty()) {
@@ -131,17 +128,17 @@ pub(crate) async fn run(args: &Args, own: &AttackArgs) -> anyhow::Result<Vec<Str
     ended
 }
 
-async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Result<Vec<String>> {
+async fn play(stage: &mut Stage, attacks: &[Attack], own: &AttackArgs) -> anyhow::Result<Vec<String>> {
     let console = Console::begin();
     let mut violations = Vec::new();
     guard::settled(&stage.victim(), SETTLED).await?;
-    let calm = Guard::new(stage, slack)?.watch(LENGTH / 2).await;
+    let calm = Guard::new(stage, own.slack)?.watch(own.length() / 2).await;
     console.say(format_args!("calm: {calm}"));
     violations.extend(calm.violations("calm"));
     for attack in attacks {
         let mut tries = 1;
         violations.extend(loop {
-            let (seen, violations) = make(stage, attack, slack).await?;
+            let (seen, violations) = make(stage, attack, own).await?;
             console.say(format_args!("{}: {seen}", attack.name));
             match seen.stall() {
                 Some(stall) if !violations.is_empty() && tries < TRIES => console.say(format_args!(
@@ -157,9 +154,9 @@ async fn play(stage: &mut Stage, attacks: &[Attack], slack: f64) -> anyhow::Resu
 
 /// Makes one attack, during which the processes end, and starts them again. Returns what was seen, and the
 /// violations.
-async fn make(stage: &mut Stage, attack: &Attack, slack: f64) -> anyhow::Result<(Seen, Vec<String>)> {
+async fn make(stage: &mut Stage, attack: &Attack, own: &AttackArgs) -> anyhow::Result<(Seen, Vec<String>)> {
     let running = tokio::spawn((attack.run)(stage.attacker()));
-    let seen = Guard::new(stage, slack)?.watch(LENGTH).await;
+    let seen = Guard::new(stage, own.slack)?.watch(own.length()).await;
     let mut violations = seen.violations(attack.name);
     // An attack that is still running goes on while the processes end.
     let goes_on = if running.is_finished() {
@@ -173,7 +170,7 @@ async fn make(stage: &mut Stage, attack: &Attack, slack: f64) -> anyhow::Result<
     } else {
         Some(running)
     };
-    let late = stage.end(slack).await;
+    let late = stage.end(own.slack).await;
     violations.extend(late.iter().map(|late| format!("{}: {late}", attack.name)));
     if let Some(running) = goes_on {
         running.abort();

@@ -94,24 +94,25 @@ fn via(dice: &mut impl Rng, backend: Backend) -> Via {
 fn event(dice: &mut impl Rng, client: usize, count: usize) -> Event {
     let user = (client - 1) * USERS_EACH + dice.random_range(0..USERS_EACH);
     let (kind, to) = match dice.random_range(0..100) {
-        0..64 => (Kind::OrderShipped, To::User(user)),
-        64..76 => (Kind::OrderShipped, To::Guest(client * 100_000 + count)),
-        76..80 => (Kind::OrderShipped, To::Group(group(dice))),
-        80..88 => (Kind::PasswordReset, To::User(user)),
-        88..93 => (Kind::OneTimePassword, To::User(user)),
-        _ => (Kind::PriceDrop, To::User(user)),
+        0..58 => (Kind::OrderShipped, To::User(user)),
+        58..70 => (Kind::OrderShipped, To::Guest(client * 100_000 + count)),
+        70..74 => (Kind::OrderShipped, To::Group(group(dice))),
+        74..82 => (Kind::PasswordReset, To::User(user)),
+        82..87 => (Kind::OneTimePassword, To::User(user)),
+        87..94 => (Kind::PriceDrop, To::User(user)),
+        _ => (Kind::WishlistPriceDrop, To::User(user)),
     };
     let lane = match kind {
         Kind::OrderShipped => lane(dice),
         Kind::PasswordReset | Kind::OneTimePassword => Lane::High,
-        Kind::PriceDrop => Lane::Normal,
+        Kind::PriceDrop | Kind::WishlistPriceDrop => Lane::Normal,
     };
     let channels = match kind {
         Kind::OrderShipped => channels(dice, &to),
         _ => Vec::new(),
     };
     let waits = match kind {
-        Kind::OrderShipped | Kind::PriceDrop => waits(dice),
+        Kind::OrderShipped | Kind::PriceDrop | Kind::WishlistPriceDrop => waits(dice),
         Kind::PasswordReset | Kind::OneTimePassword => Waits::default(),
     };
     Event {

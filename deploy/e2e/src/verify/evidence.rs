@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use carillon_domain::{Channel, Timestamp};
 use serde::Deserialize;
 
+use super::digests::Digests;
 use crate::{api::Api, load::Entry};
 
 /// The auditor's counts, as in `GET /v1/stats`.
@@ -43,6 +44,7 @@ pub(super) struct Delivery {
 pub(super) struct Message {
     pub(super) delivery_id: Option<String>,
     pub(super) received_at: Timestamp,
+    pub(super) text: Option<String>,
 }
 
 /// A delivery that arrived more than once.
@@ -70,6 +72,9 @@ pub(super) struct Evidence {
     pub(super) arrivals: HashMap<String, usize>,
     /// The time of each delivery's first arrival.
     pub(super) arrived_at: HashMap<String, Timestamp>,
+    /// The text of each message whose delivery is known, each delivery once.
+    pub(super) texts: HashMap<String, String>,
+    pub(super) digests: Digests,
     /// The end of the quiet hours of some users.
     pub(super) quiet_until: Timestamp,
     /// The number of messages.
@@ -99,11 +104,15 @@ impl Evidence {
         let deliveries: Vec<Delivery> = api.list("/v1/deliveries").await?;
         // Newest first.
         let messages: Vec<Message> = api.simulated_list("/v1/messages").await?;
-        let (mut arrivals, mut arrived_at) = (HashMap::new(), HashMap::new());
+        let digests = Digests::gather(api, &entries, &deliveries).await?;
+        let (mut arrivals, mut arrived_at, mut texts) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (place, message) in messages.iter().rev().enumerate() {
             if let Some(id) = &message.delivery_id {
                 arrivals.entry(id.clone()).or_insert(place);
                 arrived_at.entry(id.clone()).or_insert(message.received_at);
+                texts
+                    .entry(id.clone())
+                    .or_insert_with(|| message.text.clone().unwrap_or_default());
             }
         }
         Ok(Self {
@@ -115,6 +124,8 @@ impl Evidence {
                 .collect(),
             arrivals,
             arrived_at,
+            texts,
+            digests,
             quiet_until,
             received: messages.len(),
             anonymous: messages
@@ -246,6 +257,8 @@ pub(super) mod sound {
             arrived_at: ["d-a", "d-b"]
                 .map(|id| (id.to_owned(), Timestamp::UNIX_EPOCH + Duration::from_secs(1)))
                 .into(),
+            texts: HashMap::new(),
+            digests: Digests::default(),
             quiet_until: Timestamp::UNIX_EPOCH,
             received: deliveries.len(),
             anonymous: 0,

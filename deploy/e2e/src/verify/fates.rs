@@ -16,7 +16,14 @@ const SAMPLE: usize = 300;
 /// The most requests at the same time.
 const AT_ONCE: usize = 8;
 /// Final statuses of deliveries that were not sent.
-const NOT_SENT: [&str; 5] = ["dead_lettered", "failed", "suppressed", "expired", "cancelled"];
+const NOT_SENT: [&str; 6] = [
+    "dead_lettered",
+    "failed",
+    "suppressed",
+    "expired",
+    "cancelled",
+    "digested",
+];
 
 /// Checks the answers to sources, and that each event has the expected deliveries.
 pub(super) fn events(evidence: &Evidence) -> Finding {

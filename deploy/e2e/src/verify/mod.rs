@@ -1,6 +1,7 @@
 //! The checks after a run: the guarantees against the gateway's counts, the read model and the simulator's messages.
 
 mod books;
+mod digests;
 mod doubles;
 mod evidence;
 mod fates;
@@ -81,6 +82,7 @@ pub(crate) async fn check(
         doubles::check(api, &evidence).await,
         order::check(api, &evidence, strikes).await,
         waits::nothing_is_early(&evidence),
+        digests::check(&evidence),
         waits::cancelled(api, &evidence).await,
     ];
     println!("{}", evidence.totals());
