@@ -51,9 +51,11 @@ pub(crate) fn remove(text: &str, is_kept: impl Fn(char) -> bool) -> String {
 pub(crate) fn has_controls(text: &str) -> bool {
     let bytes = text.as_bytes();
     // A block without branches is compared many bytes at once.
-    let is_ascii_control = |byte: u8| (byte < b' ') & (byte != b'\n') & (byte != b'\t') | (byte == 0x7f);
+    let ascii_control = |byte: u8| {
+        u8::from(byte < b' ') & u8::from(byte != b'\n') & u8::from(byte != b'\t') | u8::from(byte == 0x7f)
+    };
     let has_ascii_control = |block: &[u8]| {
-        let found = |found, byte: &u8| found | u8::from(is_ascii_control(*byte));
+        let found = |found, byte: &u8| found | ascii_control(*byte);
         block.iter().fold(0, found) != 0
     };
     // U+0080 to U+009F are 0xc2 and one of these bytes.
