@@ -117,6 +117,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             to_masked: Some("demo…".to_owned()),
             until: None,
             digest_id: None,
+            after: Vec::new(),
             delivery_id: Some(id),
         }],
     };

@@ -105,7 +105,7 @@ pub(crate) enum Command {
     /// List decisions, newest first: every recipient and channel, sent or not, and why.
     #[command(after_help = examples::DECISIONS)]
     Decisions(DecisionsArgs),
-    /// List, show and cancel deliveries, the messages to single recipients.
+    /// List, show, acknowledge and cancel deliveries, the messages to single recipients.
     #[command(subcommand, after_help = examples::DELIVERIES)]
     Deliveries(DeliveriesCommand),
     /// List and show dead letters, and replay or discard them.

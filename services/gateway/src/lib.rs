@@ -1,6 +1,7 @@
 //! The gateway, the HTTP edge: events, users and preferences, the catalog, views of status and dead letters, and the
 //! dashboard.
 
+mod acknowledge;
 mod admission;
 mod api;
 mod auth;

@@ -4,6 +4,7 @@
 use carillon_domain::{
     Channel, DeliveryId, Timestamp,
     decide::{Decision, Decisions, Downgrades, Draft, Entry, EventFacts, LimitCheck, LimitVerdict, conclude},
+    fallback::EarlierDeliveries,
     waiting::{WaitingContent, WaitingPart},
 };
 use carillon_runtime::Fair;
@@ -24,6 +25,12 @@ pub(crate) struct Decided {
 pub(crate) struct Unsent {
     pub(crate) part: WaitingPart,
     pub(crate) decision: Option<Decision>,
+}
+
+/// What is known of a batch's recipients, and of the deliveries that messages of it follow.
+struct Known {
+    facts: RecipientFacts,
+    earlier: EarlierDeliveries,
 }
 
 /// The drafts about an event.
@@ -99,6 +106,10 @@ pub(crate) async fn decide(
         (&event.tenant, &event.event, sends_webhooks)
     });
     let facts = deps.store.recipient_facts(named).await?;
+    let followed = events.iter().filter_map(parts_of).flatten();
+    let followed: Vec<DeliveryId> = followed.flat_map(|part| part.after.iter().copied()).collect();
+    let earlier = deps.store.fallbacks().states(&followed).await?;
+    let facts = Known { facts, earlier };
     let mut fair = Fair::default();
     let mut drafts: Vec<Drafts<'_>> = Vec::with_capacity(events.len());
     for event in events {
@@ -131,10 +142,11 @@ pub(crate) async fn decide(
 fn draft<'e>(
     deps: &RouterDeps,
     inbound: &'e IncomingEvent<'_>,
-    facts: &RecipientFacts,
+    known: &Known,
     downgrades: &Downgrades,
     now: Timestamp,
 ) -> Drafts<'e> {
+    let Known { facts, earlier } = known;
     let Some(catalog_type) = inbound.catalog.lookup(&inbound.type_name) else {
         return Drafts::Whole(Vec::new());
     };
@@ -159,7 +171,7 @@ fn draft<'e>(
     };
     match parts_of(inbound) {
         Some(parts) => {
-            let (drafts, lost) = facts.drafts_of(parts);
+            let (drafts, lost) = facts.drafts_of(parts, earlier);
             Drafts::Parts { drafts, lost }
         }
         None => Drafts::Whole(facts.drafts()),

@@ -4,6 +4,7 @@
 //! from repeated ones, [`decide`] loads the facts and decides, [`output`] writes the resulting records. The last step
 //! commits output and offsets together.
 
+mod alone;
 mod apart;
 mod claim;
 mod config;

@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use carillon_bus::{OutRecord, Topics, headers};
+use carillon_bus::{OutRecord, Topics};
 use carillon_domain::{
-    Event,
     decide::CollectedDelivery,
     waiting::{DigestMembership, Waiting},
 };
 
 use crate::{
+    alone::alone,
     incoming::IncomingEvent,
     waits::{content, former, part, waiting},
 };
@@ -52,20 +51,5 @@ fn record(
         }),
         ..waiting(inbound, id, digest.window.end, reason, content)
     };
-    let event = Event {
-        recipients: vec![first.recipient.clone()],
-        unusable: Vec::new(),
-        ..inbound.event.clone()
-    };
-    let record = inbound.record;
-    let mut out = OutRecord::new(topics.scheduled(), delivery.record_key(), event.to_wire())
-        .with(headers::TENANT, inbound.tenant.to_string())
-        .with(headers::CONTENT_TYPE, "application/cloudevents+json")
-        // It is the wire form, with all fields filled in.
-        .with(headers::VIA, "gateway");
-    if let Some(traceparent) = record.headers.get(headers::TRACEPARENT) {
-        out.headers
-            .push(headers::TRACEPARENT, Bytes::copy_from_slice(traceparent));
-    }
-    Some(out.with(headers::WAITS, waiting.to_wire()))
+    Some(alone(topics, inbound, &first.recipient, delivery, &waiting))
 }

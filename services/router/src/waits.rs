@@ -11,7 +11,7 @@ use carillon_domain::{
 };
 use uuid::Uuid;
 
-use crate::{incoming::IncomingEvent, origin::origin, releases::Released};
+use crate::{alone::alone, incoming::IncomingEvent, origin::origin, releases::Released};
 
 /// The record of an event that waits for its `sendat`.
 pub(crate) fn event(topics: &Topics, inbound: &IncomingEvent<'_>, due: Timestamp) -> OutRecord {
@@ -21,18 +21,24 @@ pub(crate) fn event(topics: &Topics, inbound: &IncomingEvent<'_>, due: Timestamp
     record(topics, inbound, &waiting)
 }
 
-/// The records of deliveries that wait: one for each due time, with the reason of its first delivery.
+/// The records of deliveries that wait: one for each due time, with the reason of its first delivery. Deliveries that follow
+/// others of a fallback order wait by themselves.
 pub(crate) fn deliveries(
     topics: &Topics,
     inbound: &IncomingEvent<'_>,
     deferred: Vec<DeferredDelivery>,
 ) -> Vec<OutRecord> {
     let mut groups: BTreeMap<Timestamp, (Reason, Vec<WaitingPart>)> = BTreeMap::new();
-    for deferred in deferred {
+    let (following, together): (Vec<DeferredDelivery>, Vec<DeferredDelivery>) = deferred
+        .into_iter()
+        .partition(|deferred| deferred.following.is_some());
+    let mut records = followers(topics, inbound, &following);
+    for deferred in together {
         let DeferredDelivery {
             until,
             reason,
             delivery,
+            following: _,
         } = deferred;
         let (_, parts) = groups.entry(until).or_insert_with(|| (reason, Vec::new()));
         let is_of = |part: &&mut WaitingPart| {
@@ -54,7 +60,29 @@ pub(crate) fn deliveries(
             &waiting(inbound, id, due, reason.into(), content),
         )
     });
-    each.collect()
+    records.extend(each);
+    records
+}
+
+/// The records of deliveries that follow others of a fallback order: one for each recipient and channel.
+fn followers(topics: &Topics, inbound: &IncomingEvent<'_>, deferred: &[DeferredDelivery]) -> Vec<OutRecord> {
+    let of = |one: &DeferredDelivery| (one.delivery.notification_id, one.delivery.channel);
+    let each = deferred.chunk_by(|one, next| of(one) == of(next));
+    each.filter_map(|deliveries| {
+        let first = deliveries.first()?;
+        let (delivery, following) = (&first.delivery, first.following.as_ref()?);
+        let mut part = part(delivery);
+        part.deliveries = deliveries.iter().map(|one| one.delivery.delivery_id).collect();
+        part.after.clone_from(&following.after);
+        let id = Waiting::id_of_fallback(delivery.notification_id, delivery.channel, former(inbound));
+        let content = content(inbound, vec![part]);
+        let waiting = Waiting {
+            user_id: delivery.user_id.clone(),
+            ..waiting(inbound, id, first.until, first.reason.into(), content)
+        };
+        Some(alone(topics, inbound, &following.recipient, delivery, &waiting))
+    })
+    .collect()
 }
 
 /// A part that consists of one delivery.
@@ -64,6 +92,7 @@ pub(crate) fn part(delivery: &Delivery) -> WaitingPart {
         user_id: delivery.user_id.clone(),
         channel: delivery.channel,
         deliveries: vec![delivery.delivery_id],
+        after: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use carillon_bus::{
     dead_letter, headers,
 };
 use carillon_domain::{
-    Lane, Timestamp,
+    DeliveryId, Lane, Timestamp,
     dead_letter::{DeadLetter, FailureClass},
     waiting::Waiting,
 };
@@ -88,6 +88,12 @@ impl Collector {
                 Err(reason) => bad.push((record, reason)),
             }
         }
+        let store = &self.deps.store;
+        let followed: Vec<DeliveryId> = added
+            .iter()
+            .flat_map(|(_, new)| new.waiting.release.content.parts())
+            .flat_map(|part| part.after.iter().copied())
+            .collect();
         let all: Vec<NewWaiting> = added.iter().map(|(_, new)| new.clone()).collect();
         let new = match self.add(all).await {
             Err(error) if error.refuses_data() => {
@@ -106,6 +112,8 @@ impl Collector {
             added => added?,
         };
         metrics::counter!("carillon_waiting_added_total").increment(new);
+        // What became of the deliveries that rows follow may have been told before the rows were stored.
+        store.fallbacks().hasten(&followed).await?;
         self.bury(&bad).await?;
         Ok(new)
     }

@@ -1,5 +1,5 @@
 //! Retention: deletes expired rows, creates the partitions of the coming days, and moves over rows that roles of the former
-//! release have written.
+//! release have written. What a tracker that ended has left undone is done at the start.
 
 use std::{future::Future, time::Duration};
 
@@ -11,6 +11,9 @@ use carillon_store::{Store, StoreError, events::DEDUPE_WINDOW};
 const INTERVAL: Duration = Duration::from_hours(1);
 /// The time for which outcomes of attempts are kept, longer than any retry or redelivery takes.
 const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
+
+/// The time for which acknowledgements are kept: longer than any fallback waits.
+const ACKNOWLEDGED_WINDOW: Duration = Duration::from_hours(30 * 24);
 
 /// The time for which a verdict is kept after its letter can be in the read model or in a topic. Kafka deletes whole
 /// segments, so a letter may be read for longer than its topic's retention says.
@@ -32,6 +35,7 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
             () = shutdown.soft() => return,
         }
         hash_addresses(store).await;
+        done("fallbacks that are due at once", store.fallbacks().hasten_all()).await;
         done("history", store.read_model().maintain()).await;
         done("deliveries and decisions", store.read_model().prune()).await;
         done("dead letters", store.dead_letters().prune()).await;
@@ -48,6 +52,7 @@ pub(crate) async fn run(bus: &Bus, store: &Store, shutdown: Shutdown) {
         )
         .await;
         done("closed digests", store.digests().prune(DEDUPE_WINDOW)).await;
+        done("acknowledgements", store.fallbacks().prune(ACKNOWLEDGED_WINDOW)).await;
         done("idempotency keys", store.idempotency().prune()).await;
         done("suppressions that have ended", store.suppressions().prune()).await;
         done("claims of attempts", store.send_ledger().prune(LEDGER_WINDOW)).await;

@@ -385,7 +385,11 @@ impl Reader<'_> {
         match kind {
             Kind::Statuses => {
                 let projection = project::projection(&self.name, records, offsets).await;
-                self.deps.store.read_model().apply(&projection).await
+                self.deps.store.read_model().apply(&projection).await?;
+                // After the projection, by which the router decides what is due at once. If this process ends in between, the
+                // next tracker looks for it when it starts.
+                let changed = project::for_fallbacks(&projection);
+                self.deps.store.fallbacks().hasten(&changed).await.map(drop)
             }
             Kind::DeadLetters => {
                 let topics = self.deps.bus.topics();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carillon_bus::Record;
 use carillon_domain::{
-    DeliveryState, DeliveryStatus, StatusRecord,
+    DeliveryId, DeliveryState, DeliveryStatus, StatusRecord,
     decide::{Decision, Outcome},
     status::{DeliveryUpdate, EventDecided, TimelineStep},
 };
@@ -40,6 +40,18 @@ pub(crate) async fn projection(
         }
     }
     projection
+}
+
+/// The deliveries that have reached their recipients or have failed for good, by which messages that follow them are decided.
+pub(crate) fn for_fallbacks(projection: &Projection) -> Vec<DeliveryId> {
+    let says = |status: DeliveryStatus| status.has_reached() || status.has_failed();
+    let updates = projection.deliveries.iter();
+    let updates = updates.filter(|row| says(row.state.status)).map(|row| row.id);
+    let receipts = projection.receipts.iter();
+    let receipts = receipts.filter(|receipt| says(receipt.step.status));
+    updates
+        .chain(receipts.map(|receipt| receipt.delivery_id))
+        .collect()
 }
 
 fn add_event(projection: &mut Projection, decided: EventDecided) {

@@ -1,9 +1,11 @@
 //! The catalog of a tenant: event types and categories (`catalog.yaml`).
 
 mod categories;
+mod channels;
 mod digests;
 mod warnings;
 
+pub use self::channels::{ChannelMode, ChannelPlan, ChannelWait};
 pub(crate) use self::digests::ItemPlaces;
 
 use std::{
@@ -94,28 +96,6 @@ impl RecipientRule {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// The channels of an event type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChannelPlan {
-    /// Whether all channels are used, or the first possible one.
-    #[serde(default)]
-    pub mode: ChannelMode,
-    /// The channels, first choice first.
-    pub order: Vec<Channel>,
-}
-
-/// The use of an event type's channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChannelMode {
-    /// All channels.
-    #[default]
-    Fanout,
-    /// The first channel on which the recipient can be reached.
-    Fallback,
 }
 
 /// A category.
@@ -267,21 +247,7 @@ impl Catalog {
                 ),
             ));
         }
-        let order = &def.channels.order;
-        if order.is_empty() {
-            errors.push(FieldError::new(
-                format!("{at}/channels/order"),
-                "required",
-                "expected at least one channel",
-            ));
-        }
-        if (1..order.len()).any(|index| order[..index].contains(&order[index])) {
-            errors.push(FieldError::new(
-                format!("{at}/channels/order"),
-                "duplicate",
-                "expected each channel once",
-            ));
-        }
+        def.channels.validate(&format!("{at}/channels"), errors);
         if let Some(schema) = &def.schema {
             let found = match schema::compile(schema) {
                 Err(found) => found,

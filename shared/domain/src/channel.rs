@@ -1,7 +1,11 @@
 //! Channels, priorities, and the lanes of priorities.
 
+mod by_channel;
+
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
+
+pub(crate) use self::by_channel::{ByChannel, by_channel};
 
 /// The way in which a message reaches its recipient.
 #[derive(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    channel::Channel,
     clock::Timestamp,
     dead_letter::FailureClass,
     delivery_state::{DeliveryStatus, TimelineStep},
@@ -11,6 +12,8 @@ use crate::{
 
 /// The code of a delivery that was cancelled.
 pub const CANCELLED: &str = "cancelled";
+/// The code of a delivery that is not sent because a message on an earlier channel has reached the recipient.
+pub const FALLBACK_REACHED: &str = "fallback_reached";
 
 /// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
 /// statuses without a second send.
@@ -65,13 +68,25 @@ impl Conclusion {
     /// this outcome, publishes it again and sends nothing.
     #[must_use]
     pub fn cancelled(at: Timestamp, by: &str) -> Self {
+        let detail = format!("the API key {by} cancelled it");
+        Self::over(at, DeliveryStatus::Cancelled, CANCELLED, detail)
+    }
+
+    /// The outcome of an attempt that no worker had claimed when a message on an earlier channel was acknowledged.
+    #[must_use]
+    pub fn not_needed(at: Timestamp, earlier: Channel) -> Self {
+        let detail = format!("the message by {earlier} was acknowledged, so none is sent here");
+        Self::over(at, DeliveryStatus::Suppressed, FALLBACK_REACHED, detail)
+    }
+
+    fn over(at: Timestamp, status: DeliveryStatus, code: &str, detail: String) -> Self {
         Self {
             verdict: Consequence::Over,
             steps: vec![TimelineStep {
                 at,
-                status: DeliveryStatus::Cancelled,
-                code: Some(CANCELLED.to_owned()),
-                detail: Some(format!("the API key {by} cancelled it")),
+                status,
+                code: Some(code.to_owned()),
+                detail: Some(detail),
             }],
             provider: None,
             to_masked: None,
@@ -98,6 +113,14 @@ mod tests {
         assert_eq!(again.verdict, Consequence::Over);
         assert_eq!(again.status(), Some(DeliveryStatus::Cancelled));
         assert!(json.contains("the API key ops cancelled it"), "{json}");
+    }
+
+    #[test]
+    fn an_attempt_that_is_not_needed_has_the_reason_of_the_decision() {
+        let conclusion = Conclusion::not_needed("2026-11-24T10:00:00Z".parse().unwrap(), Channel::Push);
+        assert_eq!(conclusion.status(), Some(DeliveryStatus::Suppressed));
+        let reason: &str = crate::decide::Reason::FallbackReached.into();
+        assert_eq!(conclusion.steps[0].code.as_deref(), Some(reason));
     }
 
     #[test]

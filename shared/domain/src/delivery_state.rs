@@ -57,6 +57,8 @@ pub enum DeliveryStatus {
     Bounced,
     /// The message was opened.
     Opened,
+    /// The app says that the recipient has seen the message.
+    Acknowledged,
     /// A link in the message was followed.
     Clicked,
     /// The recipient complained about the message.
@@ -84,6 +86,7 @@ impl DeliveryStatus {
             Self::Delivered => 60,
             Self::Bounced => 65,
             Self::Opened => 70,
+            Self::Acknowledged => 72,
             Self::Clicked => 75,
             Self::Complained => 80,
         }
@@ -93,6 +96,24 @@ impl DeliveryStatus {
     #[must_use]
     pub fn is_ended(self) -> bool {
         self.rank() >= 40
+    }
+
+    /// Whether the message is known to have reached the recipient.
+    #[must_use]
+    pub fn has_reached(self) -> bool {
+        matches!(
+            self,
+            Self::Delivered | Self::Opened | Self::Acknowledged | Self::Clicked | Self::Complained
+        )
+    }
+
+    /// Whether no message reaches the recipient by this delivery, other than by a cancellation.
+    #[must_use]
+    pub fn has_failed(self) -> bool {
+        matches!(
+            self,
+            Self::Failed | Self::Expired | Self::Suppressed | Self::DeadLettered | Self::Bounced
+        )
     }
 
     /// The status's name on the wire and in SQL.

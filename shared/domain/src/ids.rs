@@ -286,6 +286,17 @@ pub(crate) fn member_id(digest: DigestId, notification: NotificationId, former: 
     ])
 }
 
+/// The id of a notification's deliveries on a channel that wait for earlier channels; `former` is the release with which they
+/// came, if they have waited before.
+pub(crate) fn fallback_id(notification: NotificationId, channel: Channel, former: Option<Uuid>) -> Uuid {
+    name_of(&[
+        b"fallback",
+        notification.0.as_bytes(),
+        channel.as_str().as_bytes(),
+        former.as_ref().map_or(&[][..], |former| former.as_bytes()),
+    ])
+}
+
 /// The id of an event that waits (`due` is `None`), or of some of its deliveries that wait until a time.
 pub(crate) fn waiting_id(
     tenant: &TenantId,

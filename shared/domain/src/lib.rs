@@ -17,6 +17,7 @@ pub mod digest;
 pub mod duration_text;
 pub mod edit;
 pub mod event;
+pub mod fallback;
 pub mod field_error;
 pub mod ids;
 pub mod json;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::Catalog,
-    channel::Channel,
+    channel::{Channel, by_channel},
     field_error::{FieldError, escape_token, is_full, quoted},
     quiet_hours::{self, QuietHours},
 };
@@ -21,7 +21,7 @@ pub type ChannelChoices = BTreeMap<Channel, bool>;
 #[serde(deny_unknown_fields, default)]
 pub struct Preferences {
     /// Choices for all categories and types.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "choices::one")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "by_channel")]
     pub global: ChannelChoices,
     /// Choices by category.
     #[serde(

@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::{
     channel::Channel,
     clock::Timestamp,
-    ids::{DeliveryId, DigestId, EventId, NotificationId, TenantId, UserId, member_id, waiting_id},
+    ids::{
+        DeliveryId, DigestId, EventId, NotificationId, TenantId, UserId, fallback_id, member_id, waiting_id,
+    },
     origin::Origin,
     recipient::Recipient,
     wire::{self, WireError},
@@ -60,6 +62,9 @@ pub struct WaitingPart {
     pub channel: Channel,
     /// The deliveries that wait: those that the decisions to defer name.
     pub deliveries: Vec<DeliveryId>,
+    /// The deliveries on earlier channels of a fallback order. The part is not sent if one of them has reached the recipient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<DeliveryId>,
 }
 
 /// The content of what waits.
@@ -226,6 +231,13 @@ impl Waiting {
         member_id(digest, notification, former)
     }
 
+    /// The id of a notification's deliveries on a channel that wait for earlier channels of a fallback order; `former` is the
+    /// release with which they came, if they have waited before.
+    #[must_use]
+    pub fn id_of_fallback(notification: NotificationId, channel: Channel, former: Option<Uuid>) -> Uuid {
+        fallback_id(notification, channel, former)
+    }
+
     /// The id of deliveries of an event that wait until `due`; `former` is the release with which they came, if they have
     /// waited before.
     #[must_use]
@@ -281,6 +293,7 @@ mod tests {
             user_id: Some("u-1".into()),
             channel: Channel::Email,
             deliveries: vec![DeliveryId(Uuid::from_u128(3))],
+            after: vec![DeliveryId(Uuid::from_u128(2))],
         };
         let deliveries = WaitingContent::Deliveries {
             accepted_at: "2026-11-24T10:00:00Z".parse().unwrap(),
@@ -313,6 +326,15 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_the_former_release_waits_for_no_other_delivery() {
+        let json =
+            r#"{"notification_id":"00000000-0000-0000-0000-000000000004","channel":"email","deliveries":[]}"#;
+        let part: WaitingPart = serde_json::from_str(json).unwrap();
+        assert!(part.after.is_empty());
+        assert_eq!(serde_json::to_string(&part).unwrap(), json);
+    }
+
+    #[test]
     fn a_wait_has_the_same_id_whenever_it_is_decided_and_another_one_has_another() {
         let (tenant, event) = (TenantId::default(), EventId::from("e"));
         let at = |text: &str| -> Timestamp { text.parse().unwrap() };
@@ -325,6 +347,9 @@ mod tests {
             Waiting::id_of_deliveries(&tenant, "/", &event, None, noon),
             Waiting::id_of_deliveries(&tenant, "/", &event, Some(first), noon),
             Waiting::id_of_event(&tenant, "/shop", &event),
+            Waiting::id_of_fallback(NotificationId(whole), Channel::Email, None),
+            Waiting::id_of_fallback(NotificationId(whole), Channel::Sms, None),
+            Waiting::id_of_fallback(NotificationId(whole), Channel::Sms, Some(first)),
         ];
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

@@ -1,5 +1,5 @@
 //! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list, worked dead
-//! letters off or cancelled something, when and on which route. An entry is written before the values are shown, or together with the change, and
+//! letters off, cancelled or acknowledged something, when and on which route. An entry is written before the values are shown, or together with the change, and
 //! is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
@@ -36,6 +36,8 @@ pub enum AuditAction {
     Discard,
     /// A job, an event or a delivery was cancelled.
     Cancel,
+    /// A delivery was acknowledged: the app says that the recipient has seen it.
+    Acknowledge,
     /// A job was paused.
     Pause,
     /// A paused job goes on.

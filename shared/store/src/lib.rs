@@ -30,6 +30,7 @@ pub mod dead_letter_jobs;
 pub mod dead_letters;
 pub mod digests;
 pub mod events;
+pub mod fallbacks;
 pub mod idempotency;
 pub mod outbox;
 pub mod preferences;

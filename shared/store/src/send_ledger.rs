@@ -194,19 +194,25 @@ impl SendLedger {
         route: &str,
         cancelled: &[(SendKey, Box<RawValue>)],
     ) -> Result<Vec<ClaimVerdict>, StoreError> {
-        again(|| self.try_cancel(who, route, cancelled)).await
+        again(|| self.try_end(Some((who, route)), cancelled)).await
     }
 
-    async fn try_cancel(
+    /// Ends attempts that no worker has claimed, as [`Self::cancel`] does, without an entry of the audit log.
+    pub async fn end(&self, ended: &[(SendKey, Box<RawValue>)]) -> Result<Vec<ClaimVerdict>, StoreError> {
+        again(|| self.try_end(None, ended)).await
+    }
+
+    async fn try_end(
         &self,
-        who: &Principal,
-        route: &str,
-        cancelled: &[(SendKey, Box<RawValue>)],
+        cancelled_by: Option<(&Principal, &str)>,
+        ended: &[(SendKey, Box<RawValue>)],
     ) -> Result<Vec<ClaimVerdict>, StoreError> {
         let now = self.db.now();
-        let mut tx = self.db.begin_batch(cancelled.len()).await?;
-        let verdicts = conclude_unclaimed(&mut tx, cancelled, now).await?;
-        if verdicts.contains(&ClaimVerdict::Claimed) {
+        let mut tx = self.db.begin_batch(ended.len()).await?;
+        let verdicts = conclude_unclaimed(&mut tx, ended, now).await?;
+        if let Some((who, route)) = cancelled_by
+            && verdicts.contains(&ClaimVerdict::Claimed)
+        {
             audit_log::append(&mut tx, who, AuditAction::Cancel, route, now).await?;
         }
         tx.commit().await?;

@@ -23,6 +23,7 @@ use crate::{
     digests::Digests,
     error::StoreError,
     events::Events,
+    fallbacks::Fallbacks,
     idempotency::Idempotency,
     outbox::Outbox,
     preferences::PreferencesRepo,
@@ -63,6 +64,7 @@ struct Parts {
     outbox: Outbox,
     waiting: WaitingRecords,
     digests: Digests,
+    fallbacks: Fallbacks,
     audit: Audit,
     audit_log: AuditLog,
     channel_holds: ChannelHolds,
@@ -94,6 +96,7 @@ impl Store {
             dead_letter_jobs: DeadLetterJobs::new(db.clone(), config.history_retention),
             waiting: WaitingRecords::new(db.clone(), shard, outbox.clone()),
             digests: Digests::new(db.clone(), shard, outbox.clone()),
+            fallbacks: Fallbacks::new(db.clone(), model.clone()),
             outbox,
             audit: Audit::new(db.clone(), model.clone(), events.clone()),
             audit_log: AuditLog::new(db.clone()),
@@ -250,6 +253,12 @@ impl Store {
     #[must_use]
     pub fn digests(&self) -> &Digests {
         &self.0.digests
+    }
+
+    /// Fallbacks that wait, and acknowledgements.
+    #[must_use]
+    pub fn fallbacks(&self) -> &Fallbacks {
+        &self.0.fallbacks
     }
 
     /// The auditor's counts.

@@ -46,6 +46,7 @@ examples! {
     DELIVERIES_GET:
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10",
         "carillon deliveries get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10 --reveal";
+    DELIVERIES_ACKNOWLEDGE: "carillon deliveries acknowledge 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DELIVERIES_CANCEL: "carillon deliveries cancel 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ: "carillon dlq list --state open", "carillon dlq replay --fingerprint 9f86d081884c7d65 --dry-run", "carillon dlq get 6f1d51c8-9e0f-5a7b-8a53-0c8b7f5f3a10";
     DLQ_LIST: "carillon dlq list --state open", "carillon dlq list --channel sms --code 21612 --json";

@@ -182,6 +182,14 @@ pub(crate) enum DeliveriesCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Say that the recipient has seen a message, so that none follows on another channel.
+    #[command(after_help = examples::DELIVERIES_ACKNOWLEDGE)]
+    Acknowledge {
+        /// The delivery's id.
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Cancel a delivery that is not sent yet.
     #[command(after_help = examples::DELIVERIES_CANCEL)]
     Cancel {

@@ -335,6 +335,22 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
             )?;
             output::pretty(&delivery["content"])?;
         }
+        DeliveriesCommand::Acknowledge { id, remote } => {
+            let path = format!("/v1/deliveries/{}/acknowledge", encoded(&id));
+            let answer = remote.call(Method::POST, &path, None).await?;
+            if remote.json {
+                return output::json(&answer);
+            }
+            let fallbacks = &answer["fallbacks"];
+            output::say(&format!(
+                "{}: the delivery is {}; of those that follow it {} are stopped, {} are being sent, {} had ended",
+                cell(&answer["result"]),
+                cell(&answer["status"]),
+                cell(&fallbacks["stopped"]),
+                cell(&fallbacks["too_late"]),
+                cell(&fallbacks["already_final"])
+            ))?;
+        }
         DeliveriesCommand::Cancel { id, remote } => {
             let path = format!("/v1/deliveries/{}/cancel", encoded(&id));
             let answer = remote.call(Method::POST, &path, None).await?;

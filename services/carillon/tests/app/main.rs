@@ -16,6 +16,7 @@ mod dead_letters;
 mod delivery;
 mod digests;
 mod documents;
+mod fallbacks;
 mod logs;
 mod mailers;
 mod readiness;

@@ -1,5 +1,6 @@
 //! The routes under `/v1`: one file each.
 
+mod acknowledge;
 mod audit;
 mod cancel;
 mod catalog;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(deliveries::list_deliveries))
         .routes(routes!(deliveries::get_delivery))
         .routes(routes!(cancel::cancel_delivery))
+        .routes(routes!(acknowledge::acknowledge_delivery))
         .routes(routes!(users::put_user, users::get_user, users::delete_user))
         .routes(routes!(users::put_device, users::delete_device))
         .routes(routes!(endpoints::put_endpoint, endpoints::delete_endpoint))

@@ -1,13 +1,13 @@
-//! Cancelling deliveries: a claim in the send ledger, with the outcome `cancelled`, for the attempt that comes next. A
+//! Ending deliveries before they are sent: a claim in the send ledger, with the outcome `cancelled` (or, after an
+//! acknowledgement of another delivery, `suppressed`), for the attempt that comes next. A
 //! worker that reads the delivery, now or when its retry is due, finds the outcome and sends nothing.
 
 use std::collections::HashSet;
 
-use carillon_bus::OutRecord;
 use carillon_domain::{
-    DeliveryId, DeliveryStatus, StatusRecord, TenantId, Timestamp,
+    DeliveryId, DeliveryStatus, StatusRecord, TenantId,
     conclusion::{Conclusion, Consequence},
-    status::{DeliveryUpdate, STATUS_VERSION},
+    status::{DeliveryUpdate, STATUS_VERSION, TimelineStep},
 };
 use carillon_store::{
     StoreError,
@@ -33,26 +33,50 @@ pub(crate) async fn delivery(
 ) -> Result<DeliveryCancelled, ApiError> {
     let found = in_time(state.store.read_model().delivery(&who.tenant, id)).await?;
     let view = found.ok_or_else(|| ApiError::not_found("delivery"))?;
-    let mut answers = deliveries(state, who, std::slice::from_ref(&view), route).await?;
+    let ending = Ending::cancelled(state, who, route);
+    let mut answers = deliveries(state, &ending, std::slice::from_ref(&view)).await?;
     answers.pop().ok_or_else(|| ApiError::not_found("delivery"))
 }
 
-/// A delivery whose cancellation is not known yet.
+/// How deliveries end that no worker has claimed.
+pub(crate) struct Ending<'a> {
+    pub(crate) tenant: &'a TenantId,
+    /// The outcome that the ledger gets.
+    pub(crate) conclusion: Conclusion,
+    /// The API key that cancels them, and the path, for the audit log; `None` if it is no cancellation.
+    pub(crate) cancelled_by: Option<(&'a Principal, &'a str)>,
+}
+
+impl<'a> Ending<'a> {
+    /// Deliveries that are cancelled.
+    pub(super) fn cancelled(state: &GatewayState, who: &'a Principal, route: &'a str) -> Self {
+        Self {
+            tenant: &who.tenant,
+            conclusion: Conclusion::cancelled(state.clock.now(), &who.name),
+            cancelled_by: Some((who, route)),
+        }
+    }
+}
+
+/// A delivery whose end is not known yet.
 struct Open {
     index: usize,
     attempt: u32,
 }
 
-/// Cancels deliveries; returns one answer for each, in order.
-pub(super) async fn deliveries(
+/// Ends deliveries, which counts as cancelling them; returns one answer for each, in order.
+pub(crate) async fn deliveries(
     state: &GatewayState,
-    who: &Principal,
+    ending: &Ending<'_>,
     views: &[DeliveryView],
-    route: &str,
 ) -> Result<Vec<DeliveryCancelled>, ApiError> {
-    let now = state.clock.now();
-    let conclusion = Conclusion::cancelled(now, &who.name);
-    let outcome = serde_json::value::to_raw_value(&conclusion).map_err(|error| {
+    let Ending {
+        tenant,
+        conclusion,
+        cancelled_by,
+    } = ending;
+    let own = conclusion.status().unwrap_or(DeliveryStatus::Cancelled);
+    let outcome = serde_json::value::to_raw_value(conclusion).map_err(|error| {
         tracing::error!(%error, "a cancellation cannot be serialised");
         ApiError::from(StoreError::Corrupt {
             what: "a cancellation",
@@ -78,22 +102,35 @@ pub(super) async fn deliveries(
             .iter()
             .map(|one| (key(&views[one.index], one.attempt), outcome.clone()))
             .collect();
-        let verdicts = in_time(state.store.send_ledger().cancel(who, route, &claims)).await?;
+        let ledger = state.store.send_ledger();
+        let verdicts = match cancelled_by {
+            Some((who, route)) => in_time(ledger.cancel(who, route, &claims)).await?,
+            None => in_time(ledger.end(&claims)).await?,
+        };
         let mut again = Vec::new();
         for (one, verdict) in open.into_iter().zip(verdicts) {
             let view = &views[one.index];
-            match judge(verdict) {
+            let said = |conclusion: &Conclusion| {
+                update(
+                    tenant,
+                    view,
+                    view.generation,
+                    one.attempt,
+                    conclusion.steps.clone(),
+                )
+            };
+            match judge(verdict, own) {
                 Judged::Ended(answer, Some(conclusion)) => {
-                    statuses.push(cancelled(state, &who.tenant, view, one.attempt, &conclusion));
+                    statuses.push(said(&conclusion));
                     answers[one.index] = answer;
                 }
                 Judged::Ended(answer, None) => answers[one.index] = answer,
                 Judged::Won => {
                     won.push((one.index, one.attempt));
-                    statuses.push(cancelled(state, &who.tenant, view, one.attempt, &conclusion));
+                    statuses.push(said(conclusion));
                     answers[one.index] = DeliveryCancelled {
                         result: CancelResult::Cancelled,
-                        status: DeliveryStatus::Cancelled,
+                        status: own,
                     };
                 }
                 Judged::Another if one.attempt < view.attempt + MOST => again.push(Open {
@@ -113,16 +150,28 @@ pub(super) async fn deliveries(
     for index in maybe_sent(state, views, &won).await? {
         answers[index].result = CancelResult::TooLate;
     }
-    if !statuses.is_empty() {
-        state.bus.publish(statuses).await.map_err(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the bus did not take the statuses of cancelled deliveries"
-            );
-            not_yet("the cancellation is stored, and its status is not published yet: repeat the request")
-        })?;
-    }
+    publish(state, tenant, statuses).await?;
     Ok(answers)
+}
+
+/// Publishes the statuses of deliveries whose ends are stored.
+pub(crate) async fn publish(
+    state: &GatewayState,
+    tenant: &TenantId,
+    statuses: Vec<StatusRecord>,
+) -> Result<(), ApiError> {
+    if statuses.is_empty() {
+        return Ok(());
+    }
+    let records = statuses.iter().map(|status| record(state, tenant, status));
+    state.bus.publish(records.collect()).await.map_err(|error| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the bus did not take the statuses of deliveries"
+        );
+        not_yet("the request is stored, and its status is not published yet: repeat the request")
+    })?;
+    Ok(())
 }
 
 /// Of cancelled deliveries (index and cancelled attempt), those with an earlier attempt that may have been sent.
@@ -159,14 +208,15 @@ fn is_uncertain(outcome: Option<&serde_json::Value>) -> bool {
 
 /// The attempt that a worker claims next, as far as the read model knows. An attempt that is being sent, or may have been,
 /// is looked up in the ledger.
-fn next_attempt(view: &DeliveryView) -> u32 {
+pub(crate) fn next_attempt(view: &DeliveryView) -> u32 {
     match view.status {
         DeliveryStatus::Sending | DeliveryStatus::Uncertain => view.attempt.max(1),
         _ => view.attempt + 1,
     }
 }
 
-fn key(view: &DeliveryView, attempt: u32) -> SendKey {
+/// An attempt of a delivery's present generation.
+pub(crate) fn key(view: &DeliveryView, attempt: u32) -> SendKey {
     SendKey {
         accepted_at: view.created_at,
         delivery_id: view.id,
@@ -177,16 +227,17 @@ fn key(view: &DeliveryView, attempt: u32) -> SendKey {
 
 /// The meaning of a verdict of the ledger.
 enum Judged {
-    /// The attempt is cancelled by this request.
+    /// The attempt is ended by this request.
     Won,
-    /// The delivery has ended, or is being sent. With the conclusion of an earlier cancellation, whose status may not have
-    /// been published.
+    /// The delivery has ended, or is being sent. With the conclusion of an earlier request of this kind, whose status may not
+    /// have been published.
     Ended(DeliveryCancelled, Option<Box<Conclusion>>),
     /// The attempt has ended and another one follows.
     Another,
 }
 
-fn judge(verdict: ClaimVerdict) -> Judged {
+/// `own` is the status in which deliveries end by this request.
+fn judge(verdict: ClaimVerdict, own: DeliveryStatus) -> Judged {
     let ended = |result, status| Judged::Ended(DeliveryCancelled { result, status }, None);
     let Taken { outcome, .. } = match verdict {
         ClaimVerdict::Claimed => return Judged::Won,
@@ -208,20 +259,18 @@ fn judge(verdict: ClaimVerdict) -> Judged {
         result: CancelResult::AlreadyFinal,
         status,
     };
-    let was_cancelled = status == DeliveryStatus::Cancelled;
-    Judged::Ended(answer, was_cancelled.then(|| Box::new(conclusion)))
+    Judged::Ended(answer, (status == own).then(|| Box::new(conclusion)))
 }
 
-/// The status record of a cancelled delivery. The worker that reads the delivery later publishes the same one.
-fn cancelled(
-    state: &GatewayState,
+/// The status record of an attempt. The worker that reads a delivery that was ended publishes the same one later.
+pub(crate) fn update(
     tenant: &TenantId,
     view: &DeliveryView,
+    generation: u32,
     attempt: u32,
-    conclusion: &Conclusion,
-) -> OutRecord {
-    let created_at: Timestamp = view.created_at;
-    let status = StatusRecord::Delivery(DeliveryUpdate {
+    steps: Vec<TimelineStep>,
+) -> StatusRecord {
+    StatusRecord::Delivery(DeliveryUpdate {
         v: STATUS_VERSION,
         tenant: tenant.clone(),
         delivery_id: view.id,
@@ -231,17 +280,16 @@ fn cancelled(
         category: view.category.as_str().into(),
         user_id: view.user_id.clone(),
         channel: view.channel,
-        accepted_at: created_at,
-        generation: view.generation,
+        accepted_at: view.created_at,
+        generation,
         attempt,
         to_masked: None,
         provider: None,
         provider_message_id: None,
         template: None,
         next_attempt_at: None,
-        steps: conclusion.steps.clone(),
-    });
-    record(state, tenant, &status)
+        steps,
+    })
 }
 
 #[cfg(test)]
@@ -252,7 +300,7 @@ mod tests {
     use super::*;
 
     fn taken(outcome: Option<Value>) -> ClaimVerdict {
-        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let now: carillon_domain::Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
         ClaimVerdict::Taken(Taken {
             lease: Lease {
                 owner: uuid::Uuid::nil(),
@@ -308,7 +356,7 @@ mod tests {
             ),
         ];
         for (outcome, result, status) in cases {
-            let Judged::Ended(answer, repeated) = judge(taken(outcome.clone())) else {
+            let Judged::Ended(answer, repeated) = judge(taken(outcome.clone()), S::Cancelled) else {
                 panic!("{outcome:?}")
             };
             assert_eq!((answer.result, answer.status), (result, status), "{outcome:?}");
@@ -316,7 +364,7 @@ mod tests {
         }
         let again =
             json!({"verdict": {"kind": "again", "due": "2026-11-24T10:00:05Z", "counts": true}, "steps": []});
-        assert!(matches!(judge(taken(Some(again))), Judged::Another));
-        assert!(matches!(judge(ClaimVerdict::Claimed), Judged::Won));
+        assert!(matches!(judge(taken(Some(again)), S::Cancelled), Judged::Another));
+        assert!(matches!(judge(ClaimVerdict::Claimed, S::Cancelled), Judged::Won));
     }
 }

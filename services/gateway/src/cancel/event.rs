@@ -16,7 +16,11 @@ use carillon_store::{
     waiting::{Cancellation, EventCancel},
 };
 
-use super::{CancelCounts, CancelResult, EventCancelled, delivery::deliveries, not_yet, record};
+use super::{
+    CancelCounts, CancelResult, EventCancelled,
+    delivery::{Ending, deliveries},
+    not_yet, record,
+};
 use crate::{
     api::event_get::{only_source, status_of},
     error::ApiError,
@@ -146,7 +150,8 @@ async fn of_decided(
     let ids = view.decisions.iter().filter_map(|decision| decision.delivery_id);
     let found = in_time(state.store.read_model().by_ids(&who.tenant, ids)).await?;
     let mut counts = CancelCounts::default();
-    for answer in deliveries(state, who, &found, route).await? {
+    let ending = Ending::cancelled(state, who, route);
+    for answer in deliveries(state, &ending, &found).await? {
         counts.add(answer.result);
     }
     Ok(Some(EventCancelled {

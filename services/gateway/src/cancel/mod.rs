@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use self::{
-    delivery::delivery,
+    delivery::{Ending, deliveries, delivery, key, next_attempt, publish, update},
     event::{event, of_erased},
 };
 use crate::{

@@ -58,7 +58,7 @@ impl Frame {
 pub(crate) fn tone(status: &DeliveryStatus) -> &'static str {
     use DeliveryStatus as S;
     match status {
-        S::Sent | S::Digested | S::Delivered | S::Opened | S::Clicked => "good",
+        S::Sent | S::Digested | S::Delivered | S::Opened | S::Acknowledged | S::Clicked => "good",
         S::Accepted | S::Deferred | S::Queued | S::Sending => "busy",
         S::Retrying | S::Uncertain => "warn",
         S::Failed | S::DeadLettered | S::Bounced | S::Complained => "bad",

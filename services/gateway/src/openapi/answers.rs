@@ -218,6 +218,10 @@ pub(crate) struct Decision {
     /// The digest that the message joins: the id of the event by which it is sent.
     #[schema(nullable = false)]
     digest_id: Option<Uuid>,
+    /// The deliveries on earlier channels of a fallback order that the message follows: it is sent unless one of them reaches
+    /// the recipient.
+    #[schema(nullable = false)]
+    after: Option<Vec<Uuid>>,
     /// The resulting delivery, if there is one.
     #[schema(nullable = false)]
     delivery_id: Option<Uuid>,
@@ -378,7 +382,7 @@ pub(crate) struct AuditEntry {
     /// The API key that was used.
     key_id: Uuid,
     key_name: String,
-    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard`, `cancel`, `pause` or `resume`.
+    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard`, `cancel`, `acknowledge`, `pause` or `resume`.
     #[schema(example = "reveal")]
     action: String,
     /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.

@@ -45,6 +45,7 @@ pub(crate) enum StatusName {
     Delivered,
     Bounced,
     Opened,
+    Acknowledged,
     Clicked,
     Complained,
 }
@@ -77,6 +78,10 @@ pub(crate) enum ReasonName {
     OptedOutChannel,
     NotOptedIn,
     FallbackNotNeeded,
+    FallbackWaits,
+    FallbackReached,
+    FallbackUsed,
+    ExpiresInFallback,
     ChannelNotRequested,
     ChannelNotOfType,
     RepeatedRecipient,
@@ -434,7 +439,7 @@ pub(crate) struct QuietHoursBody {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CatalogBody {
-    /// Event types by name: `category`, `channels`, `critical`, `priority`, `schema`, `match`, `recipients_from`, `sensitive`.
+    /// Event types by name: `category`, `channels` (`mode`, `order`, `wait`), `critical`, `priority`, `schema`, `match`, `recipients_from`, `sensitive`.
     #[schema(nullable = false)]
     types: Option<BTreeMap<String, Map<String, Value>>>,
     /// Categories by name: `title`, `default`, `limits`, `overflow`, `digest`, `on_uncertain`.

@@ -70,6 +70,19 @@ async fn a_wrong_catalog_is_refused_field_by_field() {
             put(json!({"typos": {}})).await.problem(422, "validation"),
             ["/typos unknown-field"]
         );
+        for (wait, expected) in [
+            (json!({"fax": "30m"}), "/types/A/channels/wait/fax type"),
+            (json!({"email": "soon"}), "/types/A/channels/wait/email type"),
+            (json!({"email": "0s"}), "/types/A/channels/wait/email range"),
+            (json!({"email": "8d"}), "/types/A/channels/wait/email range"),
+            (json!({"sms": "30m"}), "/types/A/channels/wait/sms unknown"),
+            (json!({"push": "30m"}), "/types/A/channels/wait/push first"),
+        ] {
+            let channels = json!({"mode": "fallback", "order": ["push", "email"], "wait": wait});
+            let body =
+                json!({"types": {"A": {"category": "c", "channels": channels}}, "categories": {"c": {}}});
+            assert_eq!(put(body).await.problem(422, "validation"), [expected]);
+        }
         let deep = json!({"types": {"A": {"category": "c", "channels": {"order": ["fax"]}}}});
         assert_eq!(
             put(deep).await.problem(422, "validation"),

@@ -27,6 +27,7 @@ async fn decided(setting: &Setting) {
         to_masked: None,
         until: None,
         digest_id: None,
+        after: Vec::new(),
         delivery_id: None,
     };
     let off = "Not sent: the user turned off OrderShipped by email.";

@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod acknowledges;
 mod addresses;
 mod answers;
 mod bindings;

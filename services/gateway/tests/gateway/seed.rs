@@ -103,6 +103,7 @@ async fn project(
             to_masked: Some("a***@example.com".to_owned()),
             until: None,
             digest_id: None,
+            after: Vec::new(),
             delivery_id: Some(id),
         }],
     });

@@ -173,6 +173,19 @@ async fn the_time_preferences_and_catalog_of_a_simulation_hold_for_it_alone() {
             decisions(&simulate(setting, &proposed).await),
             ["sms send allowed", "email suppress fallback_not_needed"]
         );
+        catalog["types"]["OrderShipped"]["channels"]["wait"] = json!({"email": "30m"});
+        let proposed = json!({"event": shipped("e-1"), "as_if": {"catalog": catalog}});
+        let follows = simulate(setting, &proposed).await;
+        assert_eq!(
+            decisions(&follows),
+            ["sms send allowed", "email defer fallback_waits"]
+        );
+        let email = &follows.json()["decisions"][1];
+        assert_eq!(email["until"], json!("2026-11-24T10:30:00Z"));
+        assert_eq!(
+            email["after"],
+            json!([follows.json()["decisions"][0]["delivery_id"]])
+        );
         assert_eq!(
             decisions(&simulate(setting, &shipped("e-1")).await)[0],
             "email send allowed"

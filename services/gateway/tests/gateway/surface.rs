@@ -92,6 +92,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "GET /v1/users/{id}/preferences",
             "PATCH /v1/dlq/groups/{fingerprint}",
             "PATCH /v1/users/{id}/preferences",
+            "POST /v1/deliveries/{id}/acknowledge",
             "POST /v1/deliveries/{id}/cancel",
             "POST /v1/dlq/discard",
             "POST /v1/dlq/jobs/{id}/cancel",

@@ -8,6 +8,7 @@
 mod bindings;
 mod deliveries;
 mod digests;
+mod fallbacks;
 mod fan_out;
 mod hostile;
 mod limits;

@@ -351,6 +351,7 @@ async fn released_deliveries_are_decided_alone_and_keep_the_time_of_their_event(
             user_id: Some("u-42".into()),
             channel,
             deliveries,
+            after: Vec::new(),
         };
         setting
             .prefer("u-42", json!({"categories": {"transactional": {"sms": false}}}))

@@ -10,6 +10,7 @@ use carillon_domain::{
     conclusion::{Conclusion, Consequence},
     decide::{Decision, Downgrades, Entry, EventFacts, Outcome, not_sent},
     event::{DefaultId, Defaults},
+    fallback::EarlierDeliveries,
     status::{DeliveryUpdate, STATUS_VERSION, TimelineStep},
     waiting::{Release, WaitingContent, WaitingPart},
 };
@@ -175,7 +176,7 @@ impl Unjudged {
             now,
         };
         let parts = std::slice::from_ref(&self.part);
-        let (drafts, _) = event_facts.drafts_of(parts);
+        let (drafts, _) = event_facts.drafts_of(parts, &EarlierDeliveries::new());
         match drafts.into_iter().next() {
             Some((draft, _)) if draft.decision().outcome == Outcome::Send => Judged::Stays,
             Some((draft, _)) => Judged::Leaves(Some(Box::new(draft.decision().clone()))),

@@ -82,6 +82,7 @@ fn member(setting: &Setting, user: &str, hours: u32, number: u32) -> OutRecord {
         user_id: Some(user.into()),
         channel: Channel::Email,
         deliveries: vec![delivery_id(user, number)],
+        after: Vec::new(),
     };
     let waiting = Waiting {
         tenant: tenant(),

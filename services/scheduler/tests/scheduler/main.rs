@@ -4,6 +4,7 @@
 mod canaries;
 mod crashes;
 mod digests;
+mod fallbacks;
 mod jobs;
 mod planned;
 mod support;

@@ -113,6 +113,27 @@ fn a_mistake_in_the_catalog_is_named_with_its_pointer() {
         ),
         one(file, "/types/OrderShipped/channels/mode", true, "type")
     );
+    let waits = |wait: &str| {
+        let to = format!("mode: fallback, order: [sms, email], wait: {{ {wait} }}");
+        refused(move |place| {
+            edit(
+                &place.join("catalog.yaml"),
+                "mode: fallback, order: [sms, email]",
+                &to,
+            );
+        })
+    };
+    for (wait, channel, line, code) in [
+        ("fax: 30m", "fax", true, "type"),
+        ("email: soon", "email", true, "type"),
+        ("email: 0s", "email", false, "range"),
+        ("email: 8d", "email", false, "range"),
+        ("push: 30m", "push", false, "unknown"),
+        ("sms: 30m", "sms", false, "first"),
+    ] {
+        let pointer = format!("/types/OneTimePassword/channels/wait/{channel}");
+        assert_eq!(waits(wait), one(file, &pointer, line, code), "{wait}");
+    }
     assert_eq!(
         catalog("max: 1, per: 1d", "max: 1, per: soon"),
         one(file, "/categories/marketing/limits/0/per", true, "type")

@@ -7,6 +7,7 @@
 
 mod books;
 mod dead_letters;
+mod fallbacks;
 mod projection;
 mod rebuild;
 mod receipts;

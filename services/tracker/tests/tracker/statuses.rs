@@ -45,6 +45,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
         to_masked: sends.then(|| "a…@example.com".to_owned()),
         until: None,
         digest_id: None,
+        after: Vec::new(),
         delivery_id: sends.then(|| delivery_id(event, channel)),
     }
 }

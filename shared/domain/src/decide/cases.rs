@@ -10,6 +10,8 @@
 //! - `Reminder`: reminders (limited by e-mail and text message, over which they wait), by e-mail and text message.
 //! - `Alert`: alerts (collected by e-mail until 18:00 into an `AlertDigest`), by push and e-mail. `Watch`: by e-mail, or else by push.
 //! - `Tip`: tips (limited by e-mail, over which they are collected for a day into a `TipDigest`), by e-mail.
+//! - `Invite`: transactional, by push, by e-mail 30 minutes later, and by text message 1 hour after that. `Ask` likewise by push and
+//!   e-mail, and critical. `Bid`: offers, by push, and by e-mail 30 minutes later.
 //! - `Offer`: offers (limited by push and e-mail, over which the next channel is used), by push, e-mail, or text message.
 //!
 //! A limit that is used up has room again at 10:30.
@@ -20,11 +22,21 @@ use strum::VariantArray as _;
 
 use super::*;
 use crate::{
-    catalog::Catalog, compiled::CompiledCatalog, contact::AddressKey, event::Defaults, ids::ContactPointId,
+    catalog::Catalog,
+    compiled::CompiledCatalog,
+    contact::AddressKey,
+    delivery_state::DeliveryStatus,
+    event::Defaults,
+    fallback::{Earlier, EarlierDelivery},
+    ids::ContactPointId,
+    waiting::WaitingPart,
 };
 
 const CATALOG: &str = r#"{"types": {
         "OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}},
+        "Invite": {"category": "transactional", "channels": {"mode": "fallback", "order": ["push", "email", "sms"], "wait": {"email": "30m", "sms": "1h"}}},
+        "Ask": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["push", "email"], "wait": {"email": "30m"}}},
+        "Bid": {"category": "offers", "channels": {"mode": "fallback", "order": ["push", "email", "sms"], "wait": {"email": "30m"}}},
         "Sale": {"category": "marketing", "channels": {"mode": "fallback", "order": ["push", "email"]}},
         "News": {"category": "newsletters", "channels": {"order": ["email"]}},
         "Code": {"category": "security", "critical": true, "channels": {"mode": "fallback", "order": ["sms", "email"]}},
@@ -52,6 +64,40 @@ Sale, marketing email on                         | push not sent: not_opted_in; 
 Sale, marketing push on, no push                 | push not sent: no_address; email not sent: not_opted_in
 Code                                             | sms sent: critical; email not sent: fallback_not_needed
 Code, no sms                                     | sms not sent: no_address; email sent: critical
+
+# A channel with a wait follows those before it, counted from the time at which they are sent. Without one before it, it is first.
+Invite                                           | push sent; email waits until 10:30, 24 Nov (UTC): fallback_waits; sms waits until 11:30, 24 Nov (UTC): fallback_waits
+Invite, two devices, asks for push, asks for email | push sent; push sent; email waits until 10:30, 24 Nov (UTC): fallback_waits; sms not sent: channel_not_requested
+Invite, zone Asia/Tokyo, no sms                  | push sent; email waits until 19:30, 24 Nov (Asia/Tokyo): fallback_waits; sms not sent: no_address
+Invite, no push                                  | push not sent: no_address; email sent; sms waits until 11:00, 24 Nov (UTC): fallback_waits
+Invite, no email                                 | push sent; email not sent: no_address; sms waits until 11:00, 24 Nov (UTC): fallback_waits
+Invite, no push, no email                        | push not sent: no_address; email not sent: no_address; sms sent
+Invite, Invite email off                         | push sent; email not sent: opted_out_type; sms waits until 11:00, 24 Nov (UTC): fallback_waits
+Invite, quiet 22:00-07:00, at 23:00              | push waits until 07:00, 25 Nov (UTC): quiet_hours; email waits until 07:30, 25 Nov (UTC): fallback_waits; sms waits until 08:30, 25 Nov (UTC): fallback_waits
+Invite, expires 11:00                            | push sent; email waits until 10:30, 24 Nov (UTC): fallback_waits; sms dropped: expires_in_fallback
+Invite, expires 10:30                            | push sent; email dropped: expires_in_fallback; sms dropped: expires_in_fallback
+Ask, global email off                            | push sent: critical; email waits until 10:30, 24 Nov (UTC): fallback_waits
+Bid, push limit used up                          | push dropped: over_limit; email sent: downgraded; sms not sent: fallback_not_needed
+Bid, email limit used up                         | push sent; email waits until 10:30, 24 Nov (UTC): fallback_waits; sms not sent: fallback_not_needed
+
+# After its wait it is sent unless one of the earlier messages has reached the recipient; by the rules that hold then.
+Invite, email followed push                      | email sent: fallback_used
+Invite, email followed push delivered            | email not sent: fallback_reached
+Invite, email followed push opened               | email not sent: fallback_reached
+Invite, email followed push clicked              | email not sent: fallback_reached
+Invite, email followed push acknowledged         | email not sent: fallback_reached
+Invite, email followed push failed               | email sent: fallback_used
+Invite, email followed push sent                 | email sent: fallback_used
+Invite, email followed push cancelled            | email sent: fallback_used
+Invite, email followed push sent, quiet 09:00-12:00 | email waits until 12:00, 24 Nov (UTC): quiet_hours
+Invite, email followed push delivered, quiet 09:00-12:00 | email not sent: fallback_reached
+Invite, email followed push sent, Invite email off | email not sent: opted_out_type
+Invite, email followed push sent, expires 10:00  | email not sent: expired
+Ask, email followed push sent                    | email sent: fallback_used
+Ask, email followed push acknowledged            | email not sent: fallback_reached
+Bid, email followed push sent, email limit used up | email dropped: over_limit; sms sent: downgraded
+Invite, sms followed push failed, sms followed email delivered | sms not sent: fallback_reached
+Invite, sms followed push failed, sms followed email failed | sms sent: fallback_used
 
 # The event may name channels. Those that the type lacks have a decision too.
 OrderShipped, asks for sms                       | email not sent: channel_not_requested; sms sent; push not sent: channel_not_requested
@@ -242,6 +288,8 @@ struct Given {
     /// The channels whose limits alone are used up.
     used_up: Vec<Channel>,
     entry: Entry,
+    /// A channel that has waited, with the earlier channels that it followed and what became of their messages.
+    followed: Vec<(Channel, Channel, Option<DeliveryStatus>)>,
 }
 
 /// The verdict of a limit that is used up.
@@ -285,6 +333,7 @@ impl Given {
             verdict: LimitVerdict::Allowed,
             used_up: Vec::new(),
             entry: Entry::Start,
+            followed: Vec::new(),
         };
         for condition in words {
             given.apply(condition);
@@ -330,6 +379,14 @@ impl Given {
             self.contacts.push((Channel::Push, "device-2"));
         } else if condition == "waited" {
             self.entry = Entry::Suppression;
+        } else if let Some((channel, earlier)) = condition.split_once(" followed ") {
+            let (earlier, status) = match earlier.split_once(' ') {
+                Some((earlier, status)) => (earlier, Some(status.parse().unwrap())),
+                None => (earlier, None),
+            };
+            self.entry = Entry::Suppression;
+            self.followed
+                .push((channel.parse().unwrap(), earlier.parse().unwrap(), status));
         } else if condition == "collected" {
             self.entry = Entry::Digest;
         } else if condition == "limit used up" {
@@ -425,7 +482,7 @@ impl Given {
                 accepted_at: self.now,
                 now: self.now,
             };
-            let drafts = facts.drafts();
+            let drafts = self.drafts(&facts);
             let checks = drafts.iter().flat_map(Draft::checks);
             let verdicts: Vec<LimitVerdict> = checks.map(|check| self.verdict_on(check)).collect();
             if !downgrades.add(drafts.iter(), &verdicts) {
@@ -433,6 +490,31 @@ impl Given {
                 return concluded.decisions.decisions;
             }
         }
+    }
+
+    /// All drafts of the event, or those of the channel that has waited for others.
+    fn drafts(&self, facts: &EventFacts<'_>) -> Vec<Draft> {
+        let Some((channel, ..)) = self.followed.first() else {
+            return facts.drafts();
+        };
+        let id =
+            |channel: Channel| DeliveryId(Uuid::new_v5(&Uuid::NAMESPACE_OID, channel.as_str().as_bytes()));
+        let known = self.followed.iter().filter_map(|(_, earlier, status)| {
+            let state = Earlier::of((*status)?, []);
+            let channel = *earlier;
+            Some((id(channel), EarlierDelivery { channel, state }))
+        });
+        let ada = NotificationId::derive(facts.tenant, &facts.event.source, &facts.event.id, "user:ada");
+        let part = WaitingPart {
+            notification_id: ada,
+            user_id: Some("ada".into()),
+            channel: *channel,
+            deliveries: Vec::new(),
+            after: self.followed.iter().map(|(_, earlier, _)| id(*earlier)).collect(),
+        };
+        let (drafts, lost) = facts.drafts_of(std::slice::from_ref(&part), &known.collect());
+        assert!(lost.is_empty(), "{lost:?}");
+        drafts.into_iter().map(|(draft, _)| draft).collect()
     }
 
     fn verdict_on(&self, check: &LimitCheck) -> LimitVerdict {

@@ -5,7 +5,9 @@ use super::{Decision, Facts, Reason};
 use crate::{
     channel::Channel,
     clock::Timestamp,
+    delivery_state::DeliveryStatus,
     digest::Digest,
+    fallback::Earlier,
     field_error::FieldError,
     quiet_hours::{Zone, until_text},
     suppression::Suppression,
@@ -16,6 +18,25 @@ use crate::{
 pub(super) struct Wait {
     pub(super) until: Timestamp,
     pub(super) zone: Zone,
+}
+
+/// The earlier channels that a message follows, and what became of the messages on them.
+#[derive(Debug, Clone)]
+pub(super) struct Followed {
+    pub(super) channels: Vec<Channel>,
+    pub(super) state: Earlier,
+}
+
+impl Followed {
+    /// `the message by push`, or with more channels `one of the messages by push and email`.
+    fn messages(&self) -> String {
+        let names: Vec<&str> = self.channels.iter().map(|channel| channel.as_str()).collect();
+        match names.split_last() {
+            None => "the message on an earlier channel".to_owned(),
+            Some((only, [])) => format!("the message by {only}"),
+            Some((last, first)) => format!("one of the messages by {} and {last}", first.join(", ")),
+        }
+    }
 }
 
 /// The reason as a sentence, for a reader who looks at one recipient.
@@ -47,6 +68,11 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
             )
         }
         Reason::FallbackNotNeeded => "Not sent: an earlier channel of the fallback order is used.".to_owned(),
+        // These have earlier channels, which the sentence names.
+        Reason::FallbackWaits
+        | Reason::FallbackReached
+        | Reason::FallbackUsed
+        | Reason::ExpiresInFallback => followed(reason, None, None, channel),
         Reason::ChannelNotRequested => format!("Not sent: the event does not request {channel}."),
         Reason::ChannelNotOfType => {
             format!("Not sent: the event requests {channel}, which the type {event_type} does not use.")
@@ -79,6 +105,56 @@ pub(super) fn held_back(wait: &Wait) -> String {
         "Held back until {}: quiet hours.",
         until_text(wait.until, wait.zone)
     )
+}
+
+/// The sentence of a message that follows one on an earlier channel of a fallback order.
+pub(super) fn followed(
+    reason: Reason,
+    followed: Option<&Followed>,
+    wait: Option<&Wait>,
+    channel: Channel,
+) -> String {
+    let none = Followed {
+        channels: Vec::new(),
+        state: Earlier::Open,
+    };
+    let followed = followed.unwrap_or(&none);
+    let messages = followed.messages();
+    let until = wait.map_or_else(|| "its turn".to_owned(), |wait| until_text(wait.until, wait.zone));
+    match (reason, followed.state) {
+        (Reason::FallbackReached, Earlier::Reached(status)) => {
+            format!("Not sent by {channel}: {messages} was {}.", reached_text(status))
+        }
+        (Reason::FallbackReached, _) => {
+            format!("Not sent by {channel}: {messages} has reached the recipient.")
+        }
+        (Reason::FallbackUsed, Earlier::Failed) if followed.channels.len() > 1 => {
+            format!("To be sent by {channel}: all messages on earlier channels have failed.")
+        }
+        (Reason::FallbackUsed, Earlier::Failed) => format!("To be sent by {channel}: {messages} has failed."),
+        (Reason::FallbackUsed, _) => {
+            format!(
+                "To be sent by {channel}: there was no sign in time that {messages} was delivered or seen."
+            )
+        }
+        (Reason::ExpiresInFallback, _) => {
+            format!("Dropped: the event expires before {channel} is in turn at {until}.")
+        }
+        _ => format!(
+            "Held back until {until}: sent then unless {messages} is delivered, opened or acknowledged before."
+        ),
+    }
+}
+
+/// What a status that has reached the recipient says of a message.
+fn reached_text(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Complained => "answered with a complaint",
+        DeliveryStatus::Clicked => "clicked",
+        DeliveryStatus::Opened => "opened",
+        DeliveryStatus::Acknowledged => "acknowledged",
+        _ => "delivered",
+    }
 }
 
 /// The sentence of a message that would expire while it waits.

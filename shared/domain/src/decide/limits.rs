@@ -5,8 +5,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    CollectedDelivery, Decision, Decisions, DeferredDelivery, Draft, DraftOverflow, Facts, Joins, LimitCheck,
-    LimitVerdict, Outcome, Reason,
+    CollectedDelivery, Decision, Decisions, DeferredDelivery, Draft, DraftOverflow, Facts, Following, Joins,
+    LimitCheck, LimitVerdict, Outcome, Reason,
     explain::{self, Wait},
 };
 use crate::{catalog::Overflow, channel::Channel, clock::Timestamp, delivery::Delivery, duration_text};
@@ -61,7 +61,7 @@ pub(super) fn checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> V
 pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions {
     match draft.decision.outcome {
         Outcome::Send => {}
-        Outcome::Defer => return deferred(&draft.decision, draft.targets),
+        Outcome::Defer => return deferred(&draft.decision, draft.targets, draft.following.as_ref()),
         Outcome::Digest => return collected(&draft.decision, draft.targets, draft.joins),
         _ => return alone(draft.decision),
     }
@@ -71,12 +71,13 @@ pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions
         targets,
         overflow,
         joins,
+        following,
         ..
     } = draft;
     if let Some(room_at) = verdict.room_at {
         return match joins.filter(|_| overflow.treatment == Overflow::Digest) {
             Some(joins) => over_into_digest(decision, targets, overflow, joins),
-            None => over(decision, targets, overflow, room_at),
+            None => over(decision, targets, overflow, following.as_ref(), room_at),
         };
     }
     if verdict.is_unknown {
@@ -130,6 +131,7 @@ fn over(
     mut decision: Decision,
     targets: Vec<(Option<String>, Delivery)>,
     overflow: DraftOverflow,
+    following: Option<&Following>,
     room_at: Timestamp,
 ) -> Decisions {
     let wait = Wait {
@@ -149,7 +151,7 @@ fn over(
             decision.outcome = Outcome::Defer;
             decision.until = Some(room_at);
             decision.sentence = explain::waits_for_limit(&decision, &wait);
-            return deferred(&decision, targets);
+            return deferred(&decision, targets, following);
         }
     }
     alone(decision)
@@ -201,7 +203,11 @@ fn of_target(decision: &Decision, masked: Option<String>, delivery: &Delivery) -
 }
 
 /// The deliveries of a draft that waits, with a decision for each.
-fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> Decisions {
+fn deferred(
+    decision: &Decision,
+    targets: Vec<(Option<String>, Delivery)>,
+    following: Option<&Following>,
+) -> Decisions {
     let Some(until) = decision.until else {
         return alone(decision.clone());
     };
@@ -211,6 +217,7 @@ fn deferred(decision: &Decision, targets: Vec<(Option<String>, Delivery)>) -> De
         all.deferred.push(DeferredDelivery {
             until,
             reason: decision.reason,
+            following: following.cloned(),
             delivery,
         });
     }

@@ -35,6 +35,7 @@ use crate::{
     delivery::Delivery,
     digest::{Digest, DigestPlan},
     event::Event,
+    fallback::Standing,
     ids::{DeliveryId, DigestId, NotificationId, TenantId, UserId},
     preference::Preferences,
     quiet_hours::{QuietHours, Zone},
@@ -101,10 +102,23 @@ pub struct Facts<'a> {
     pub release: Option<Uuid>,
     /// The channels whose limits are used up, so that the next channel is in turn.
     pub downgraded: Vec<Channel>,
+    /// The channels on which a message has waited that follows earlier ones.
+    pub followed: Vec<WaitedFallback>,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
     /// The time of the decision.
     pub now: Timestamp,
+}
+
+/// A message that follows others of a fallback order, and has waited.
+#[derive(Debug, Clone)]
+pub struct WaitedFallback {
+    /// Its channel.
+    pub channel: Channel,
+    /// The deliveries on earlier channels.
+    pub after: Vec<DeliveryId>,
+    /// What became of them.
+    pub standing: Standing,
 }
 
 /// The consequence of a decision.
@@ -187,6 +201,14 @@ pub enum Reason {
     NotOptedIn,
     /// An earlier channel of the fallback order is used.
     FallbackNotNeeded,
+    /// The message follows one on an earlier channel, unless that one reaches the recipient first.
+    FallbackWaits,
+    /// A message on an earlier channel has reached the recipient, so that this one is not needed.
+    FallbackReached,
+    /// No message on an earlier channel has reached the recipient in time.
+    FallbackUsed,
+    /// The event expires before the message follows one on an earlier channel.
+    ExpiresInFallback,
     /// The event names other channels.
     ChannelNotRequested,
     /// The event requests the channel, but its type does not have it.
@@ -242,6 +264,9 @@ pub struct Decision {
     /// The digest that the message joins: the id of the event by which it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_id: Option<DigestId>,
+    /// The deliveries on earlier channels that the message follows: it is sent unless one of them reaches the recipient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<DeliveryId>,
     /// The resulting delivery, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_id: Option<DeliveryId>,
@@ -283,6 +308,17 @@ pub struct Draft {
     pub(crate) overflow: DraftOverflow,
     /// The digest that the message joins, in any case or if a limit has no room.
     pub(crate) joins: Option<Joins>,
+    /// The deliveries that the message follows, if it does.
+    pub(crate) following: Option<Following>,
+}
+
+/// A message that follows others of a fallback order.
+#[derive(Debug, Clone)]
+pub struct Following {
+    /// The deliveries on earlier channels.
+    pub after: Vec<DeliveryId>,
+    /// The recipient.
+    pub recipient: Recipient,
 }
 
 /// The digest that a message joins.
@@ -337,6 +373,8 @@ pub struct DeferredDelivery {
     pub until: Timestamp,
     /// The reason of the decision.
     pub reason: Reason,
+    /// The deliveries that it follows, if it does. It then waits by itself, so that it can end before its time.
+    pub following: Option<Following>,
     /// The delivery as it would be sent now.
     pub delivery: Delivery,
 }
@@ -387,7 +425,7 @@ impl Reason {
     pub fn sends(self) -> bool {
         matches!(
             self,
-            Self::Allowed | Self::Critical | Self::LimitUnknown | Self::Downgraded
+            Self::Allowed | Self::Critical | Self::LimitUnknown | Self::Downgraded | Self::FallbackUsed
         )
     }
 

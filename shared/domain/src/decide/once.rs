@@ -69,11 +69,13 @@ fn suppress(facts: &Facts<'_>, draft: &mut Draft) {
     draft.targets.clear();
     draft.checks.clear();
     draft.joins = None;
+    draft.following = None;
     let decision = &mut draft.decision;
     decision.outcome = Outcome::Suppress;
     decision.reason = reason;
     decision.until = None;
     decision.digest_id = None;
+    decision.after.clear();
     decision.sentence = explain::sentence(reason, facts, decision.channel);
     decision.steps.note("address", "stop", &Input("repeated", true));
 }

@@ -1,14 +1,16 @@
 //! The rules, in the order in which they apply.
 
+mod fallback;
 mod waits;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::fallback::{Turn, Used};
 use super::{
-    Contact, Decision, Draft, DraftOverflow, Facts, Joins, Outcome, Reason,
-    explain::{self, Wait},
+    Contact, Decision, Draft, DraftOverflow, Facts, Following, Joins, Outcome, Reason,
+    explain::{self, Followed, Wait},
     limits,
     steps::{Input, Notes},
 };
@@ -60,15 +62,16 @@ const EACH: &[Entry] = &[Entry::Start, Entry::Suppression, Entry::Digest];
 
 /// The rules in their order, each with the entries with which it is applied. The limits come after them ([`limits`]), because
 /// they are counted elsewhere.
-const RULES: [(Rule, &[Entry]); 10] = [
+const RULES: [(Rule, &[Entry]); 11] = [
     (type_channels, FIRST),
     (expiry, EACH),
     (requested_channels, FIRST),
-    (fallback, FIRST),
+    (fallback::in_turn, FIRST),
     (recipient, EACH),
     (address, EACH),
     (suppression, EACH),
     (preference, EACH),
+    (fallback::follows, WAITS),
     (waits::quiet_hours, WAITS),
     (waits::digest, WAITS),
 ];
@@ -106,15 +109,10 @@ struct Trail<'a> {
     wait: Option<Wait>,
     /// The digest that the message joins, in any case or if a limit has no room.
     digest: Option<Digest>,
-}
-
-/// The turn of a channel in a fallback order.
-#[derive(Debug, Clone, Copy, Default)]
-struct Turn {
-    /// Whether an earlier channel is used.
-    is_taken: bool,
-    /// The earlier channel whose limit is used up, so that this one is in turn.
-    downgraded_from: Option<Channel>,
+    /// The deliveries on earlier channels that the message follows.
+    after: Vec<DeliveryId>,
+    /// What is told of them.
+    followed: Option<Followed>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +133,8 @@ impl<'a> Trail<'a> {
             suppression: None,
             wait: None,
             digest: None,
+            after: Vec::new(),
+            followed: None,
         }
     }
 
@@ -171,6 +171,13 @@ impl<'a> Trail<'a> {
             outcome,
             reason,
             sentence: match (reason, &self.suppression, &self.wait) {
+                (
+                    Reason::FallbackWaits
+                    | Reason::FallbackReached
+                    | Reason::FallbackUsed
+                    | Reason::ExpiresInFallback,
+                    ..,
+                ) => explain::followed(reason, self.followed.as_ref(), self.wait.as_ref(), self.channel),
                 (Reason::QuietHours, _, Some(wait)) => explain::held_back(wait),
                 (Reason::ExpiresInQuietHours, _, Some(wait)) => explain::expires_in_wait(wait),
                 (Reason::ExpiresInDigest, _, Some(wait)) => explain::expires_in_digest(wait),
@@ -182,13 +189,16 @@ impl<'a> Trail<'a> {
             to_masked: None,
             until: None,
             digest_id: None,
+            after: self.after,
             delivery_id: None,
         }
     }
 
     fn stop(self, reason: Reason) -> Draft {
         let outcome = match reason {
-            Reason::ExpiresInQuietHours | Reason::ExpiresInDigest => Outcome::Drop,
+            Reason::ExpiresInQuietHours | Reason::ExpiresInDigest | Reason::ExpiresInFallback => {
+                Outcome::Drop
+            }
             _ => Outcome::Suppress,
         };
         Draft {
@@ -197,7 +207,15 @@ impl<'a> Trail<'a> {
             checks: Vec::new(),
             overflow: DraftOverflow::NONE,
             joins: None,
+            following: None,
         }
+    }
+
+    fn following(&self) -> Option<Following> {
+        (!self.after.is_empty()).then(|| Following {
+            after: self.after.clone(),
+            recipient: self.facts.recipient.clone(),
+        })
     }
 
     fn joins(&self) -> Option<Joins> {
@@ -224,11 +242,15 @@ pub fn evaluate(facts: &Facts<'_>) -> Vec<Draft> {
     evaluate_channels(facts, facts.channels(), None).0
 }
 
-/// Applies all rules up to the limits to the channels that follow one whose limit is used up; returns their drafts, and the
-/// channel that is used instead.
+/// Applies all rules up to the limits to the channels that are in turn after one whose limit is used up; returns their drafts,
+/// and the channel that is used instead. A channel that follows the others after a wait is waiting already, and so are those
+/// behind it.
 pub(super) fn evaluate_after(facts: &Facts<'_>, over: Channel) -> (Vec<Draft>, Option<Channel>) {
-    let later = facts.channels().skip_while(|channel| *channel != over).skip(1);
-    evaluate_channels(facts, later, Some(over))
+    let waits = |channel: &Channel| facts.definition.channels.wait_of(*channel).is_some();
+    let later = || facts.channels().skip_while(|channel| *channel != over).skip(1);
+    let in_turn = later().take_while(|channel| !waits(channel));
+    let (drafts, used) = evaluate_channels(facts, in_turn, Some(over));
+    (drafts, used.or_else(|| later().find(waits)))
 }
 
 fn evaluate_channels(
@@ -239,25 +261,32 @@ fn evaluate_channels(
     let plan = &facts.definition.channels;
     let in_turn = plan.mode == ChannelMode::Fallback;
     let mut drafts: Vec<Draft> = Vec::with_capacity(plan.order.len());
-    let mut used = None;
+    let mut used: Option<Used> = None;
     for channel in channels {
-        let turn = Turn {
-            is_taken: in_turn && used.is_some(),
-            downgraded_from: downgraded_from.filter(|_| in_turn),
+        let turn = if in_turn {
+            Turn {
+                downgraded_from,
+                ..Turn::after(used.as_ref(), facts, channel)
+            }
+        } else {
+            Turn::default()
         };
         let draft = evaluate_channel(facts, channel, turn);
         // A message that waits takes its turn in a fallback order: it is sent later. One over a limit passes its turn on.
         match draft.decision.outcome {
             Outcome::Send if draft.overflow.is_downgraded => downgraded_from = Some(channel),
-            Outcome::Send | Outcome::Defer | Outcome::Digest => used = used.or(Some(channel)),
+            Outcome::Send | Outcome::Defer | Outcome::Digest => {
+                used = Some(Used::and(used, &draft, facts.now));
+            }
             _ => {}
         }
         drafts.push(draft);
     }
+    let first = used.and_then(|used| used.first());
     for draft in drafts.iter_mut().filter(|draft| draft.overflow.is_downgraded) {
-        draft.overflow.next = used;
+        draft.overflow.next = first;
     }
-    (drafts, used)
+    (drafts, first)
 }
 
 /// The drafts of a repeated recipient of the event, which suppress all messages.
@@ -324,20 +353,6 @@ fn requested_channels(trail: &mut Trail<'_>) -> Ruling {
         &input,
         Reason::ChannelNotRequested,
     )
-}
-
-/// No earlier channel of a fallback order is used.
-fn fallback(trail: &mut Trail<'_>) -> Ruling {
-    if !trail.turn.is_taken {
-        if let Some(from) = trail.turn.downgraded_from {
-            trail.note("downgrade", "pass", &Input("from", from));
-            trail.reason = Reason::Downgraded;
-        }
-        return Ruling::Pass;
-    }
-    let order = &trail.facts.definition.channels.order;
-    trail.note("fallback", "stop", &Input("order", order));
-    Ruling::Stop(Reason::FallbackNotNeeded)
 }
 
 /// The recipient is a guest or a user who is known.
@@ -451,19 +466,20 @@ fn send(mut trail: Trail<'_>) -> Draft {
         Some((_, first)) if !facts.definition.critical => limits::checks(facts, channel, first),
         _ => Vec::new(),
     };
-    let (overflow, joins) = (trail.overflow(), trail.joins());
+    let (overflow, joins, following) = (trail.overflow(), trail.joins(), trail.following());
     Draft {
         decision: trail.decision(Outcome::Send, reason),
         targets,
         checks,
         overflow,
         joins,
+        following,
     }
 }
 
 /// The draft of a message that waits. Its limits are checked when it is sent.
 fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
-    let targets = targets(&mut trail);
+    let (targets, following) = (targets(&mut trail), trail.following());
     Draft {
         decision: Decision {
             until: Some(until),
@@ -473,6 +489,7 @@ fn defer(mut trail: Trail<'_>, until: Timestamp, reason: Reason) -> Draft {
         checks: Vec::new(),
         overflow: DraftOverflow::NONE,
         joins: None,
+        following,
     }
 }
 
@@ -490,6 +507,7 @@ fn collect(mut trail: Trail<'_>, digest: Digest) -> Draft {
         checks: Vec::new(),
         overflow: DraftOverflow::NONE,
         joins,
+        following: None,
     }
 }
 

@@ -88,6 +88,7 @@ impl Setting {
             entry: Entry::Start,
             release: None,
             downgraded: Vec::new(),
+            followed: Vec::new(),
             accepted_at: now(),
             now: now(),
         })
@@ -356,6 +357,7 @@ fn a_requested_channel_that_the_type_lacks_has_a_decision_for_every_recipient() 
         entry: Entry::Start,
         release: None,
         downgraded: Vec::new(),
+        followed: Vec::new(),
         accepted_at: now(),
         now: now(),
     });

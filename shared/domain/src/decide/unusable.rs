@@ -48,12 +48,14 @@ pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &Inv
                     to_masked: None,
                     until: None,
                     digest_id: None,
+                    after: Vec::new(),
                     delivery_id: None,
                 },
                 targets: Vec::new(),
                 checks: Vec::new(),
                 overflow: DraftOverflow::NONE,
                 joins: None,
+                following: None,
             }
         })
         .collect()

@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use super::{
-    Decisions, Downgrades, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, evaluate,
-    once_per_address, repeated, rules::evaluate_after, unusable,
+    Decisions, Downgrades, Draft, Entry, Facts, LimitVerdict, SuppressedGuests, UserFacts, WaitedFallback,
+    evaluate, once_per_address, repeated, rules::evaluate_after, unusable,
 };
 use crate::{
     channel::Channel,
@@ -17,6 +17,7 @@ use crate::{
     compiled::CatalogType,
     contact::{AddressHash, AddressKey},
     event::Event,
+    fallback::{EarlierDeliveries, Standing},
     ids::{NotificationId, TenantId, UserId},
     recipient::Recipient,
     waiting::WaitingPart,
@@ -64,7 +65,7 @@ impl<'a> EventFacts<'a> {
     /// The drafts of all recipients: the usable ones in the event's order, then the repeated and the invalid ones.
     #[must_use]
     pub fn drafts(&self) -> Vec<Draft> {
-        let each = self.evaluated().into_iter();
+        let each = self.evaluated(&[], &EarlierDeliveries::new()).into_iter();
         let mut drafts: Vec<Draft> = each.flat_map(|(_, drafts)| drafts).collect();
         let again = self.repeated.iter();
         drafts.extend(again.flat_map(|recipient| repeated(&self.of(recipient))));
@@ -76,17 +77,19 @@ impl<'a> EventFacts<'a> {
 
     /// The drafts for which deliveries have waited, and the parts that are not the event's any more. A draft without a part
     /// is of a channel that is in turn because one that has waited is over a limit.
+    /// `earlier` is what is known of the deliveries that the parts follow.
     #[must_use]
     pub fn drafts_of<'p>(
         &self,
         parts: &'p [WaitingPart],
+        earlier: &EarlierDeliveries,
     ) -> (Vec<(Draft, Option<&'p WaitingPart>)>, Vec<&'p WaitingPart>) {
-        let parts = parts.iter();
         let mut waiting: IndexMap<(NotificationId, Channel), &WaitingPart> = parts
+            .iter()
             .map(|part| ((part.notification_id, part.channel), part))
             .collect();
         let mut drafts = Vec::with_capacity(waiting.len());
-        for (facts, of_recipient) in self.evaluated() {
+        for (facts, of_recipient) in self.evaluated(parts, earlier) {
             let notification = facts.notification();
             let mut later = Vec::new();
             for mut draft in of_recipient {
@@ -99,6 +102,7 @@ impl<'a> EventFacts<'a> {
                     let first = Facts {
                         entry: Entry::Start,
                         downgraded: facts.downgraded.clone(),
+                        followed: Vec::new(),
                         ..facts
                     };
                     (later, draft.overflow.next) = evaluate_after(&first, channel);
@@ -127,13 +131,15 @@ impl<'a> EventFacts<'a> {
             entry: self.entry,
             release: self.release,
             downgraded: Vec::new(),
+            followed: Vec::new(),
             accepted_at: self.accepted_at,
             now: self.now,
         }
     }
 
-    /// The drafts of the usable recipients, with at most one message for each address.
-    fn evaluated(&self) -> Vec<(Facts<'a>, Vec<Draft>)> {
+    /// The drafts of the usable recipients, with at most one message for each address. `parts` have waited.
+    fn evaluated(&self, parts: &[WaitingPart], earlier: &EarlierDeliveries) -> Vec<(Facts<'a>, Vec<Draft>)> {
+        let follows = parts.iter().any(|part| !part.after.is_empty());
         let each = self.event.recipients.iter().map(|recipient| {
             let user = recipient.user_id.as_ref().and_then(|id| self.users.get(id));
             let mut facts = Facts {
@@ -143,6 +149,9 @@ impl<'a> EventFacts<'a> {
             if !self.downgrades.is_empty() {
                 facts.downgraded = self.downgrades.of(facts.notification());
             }
+            if follows {
+                facts.followed = followed(facts.notification(), parts, earlier);
+            }
             let drafts = evaluate(&facts);
             (facts, drafts)
         });
@@ -150,6 +159,23 @@ impl<'a> EventFacts<'a> {
         once_per_address(&mut each);
         each
     }
+}
+
+/// The parts of a notification that follow earlier deliveries, with what became of these.
+fn followed(
+    notification: NotificationId,
+    parts: &[WaitingPart],
+    earlier: &EarlierDeliveries,
+) -> Vec<WaitedFallback> {
+    let own = parts
+        .iter()
+        .filter(|part| part.notification_id == notification && !part.after.is_empty());
+    own.map(|part| WaitedFallback {
+        channel: part.channel,
+        after: part.after.clone(),
+        standing: Standing::of(&part.after, earlier),
+    })
+    .collect()
 }
 
 /// Applies verdicts to the drafts of an event. The verdicts are those of the drafts' checks, in order; those of further

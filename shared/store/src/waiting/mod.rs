@@ -23,6 +23,7 @@ use crate::{
     db::{Db, Input, Prunable, Tx, again, fetch, prunable},
     error::StoreError,
     events::EventKey,
+    fallbacks,
     outbox::{Outbox, OutboxRecord},
 };
 
@@ -200,6 +201,7 @@ pub(crate) async fn insert(
             ON CONFLICT (id) DO NOTHING RETURNING kind",
         )
         .await?;
+    fallbacks::insert(tx, each(), now).await?;
     for Inserted { kind } in &inserted {
         changes.add(counter(kind), 1);
     }

@@ -26,6 +26,7 @@ fn decision(user: Option<&str>, channel: Channel, outcome: Outcome, reason: Reas
         to_masked: None,
         until: (outcome == Outcome::Defer).then(|| start() + seconds(3_600)),
         digest_id: None,
+        after: Vec::new(),
         delivery_id: None,
     }
 }

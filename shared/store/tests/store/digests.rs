@@ -54,6 +54,7 @@ fn member(run: u128, hours: u32, number: u32) -> NewWaiting {
         user_id: Some("u-1".into()),
         channel: Channel::Email,
         deliveries: vec![delivery_id],
+        after: Vec::new(),
     };
     NewWaiting {
         waiting: Waiting {

@@ -15,6 +15,7 @@ mod dead_letters;
 mod decisions;
 mod digests;
 mod endpoints;
+mod fallbacks;
 mod faults;
 mod former;
 mod hung;

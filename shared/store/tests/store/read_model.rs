@@ -30,6 +30,7 @@ fn decision(number: u128, outcome: Outcome) -> Decision {
         to_masked: None,
         until: None,
         digest_id: None,
+        after: Vec::new(),
         delivery_id: (outcome == Outcome::Send).then(|| delivery_id(number)),
     }
 }
