@@ -9,6 +9,11 @@
 //! without an attempt, and no address is struck. Fewer refusals are believed after [`PATIENCE`], so that an
 //! installation with one recipient learns that the address is gone.
 //!
+//! A refusal of the account itself, by contrast, parks it at once. Some servers use such answers for a single message. So a message
+//! that parked the account comes back after the others, which go first and may show that the account works. As long as one
+//! message alone was refused, its parks stay short. Once a success has refuted a code, later refusals with that code park the
+//! account only if [`SUSPECTS_IN_A_ROW`] messages get them without a success between.
+//!
 //! The history belongs to one process and starts empty. A run of refusals may be spread over restarts, or be
 //! slow enough for each refusal to wait out its patience alone. Such a run is noticed at its tenth address;
 //! the strikes that this process made in the run are then revoked.
@@ -26,6 +31,12 @@ pub(crate) const MANY_REFUSED: usize = 100;
 pub(crate) const SOME_REFUSED: usize = 10;
 /// The longest wait of a refused address for a success that confirms the refusal.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Addresses in a row whose messages are refused with a code which a success has refuted before, after which the account is at fault
+/// after all.
+pub(crate) const SUSPECTS_IN_A_ROW: usize = 3;
+/// The time by which a message that parked the account, or a part of it, comes back later than its park ends. Messages that
+/// wait for an account look again within a second or two, so one of them is the probe.
+const OTHERS_FIRST: Duration = Duration::from_secs(3);
 /// Domains that defer messages in a row, without a success in between, after which the account counts as
 /// sending too fast.
 pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
@@ -99,6 +110,10 @@ pub(crate) struct History {
     pub(crate) refused: usize,
     /// Domains that deferred messages since the last success.
     pub(crate) domains: usize,
+    /// Addresses whose messages were refused because of the account since the last success.
+    pub(crate) suspects: usize,
+    /// Whether a success has ended an earlier park for the same code, which one message had caused.
+    pub(crate) is_refuted: bool,
     /// Pauses of the message's domain or endpoint, or parks of its platform, since that last accepted a message.
     pub(crate) pauses: u32,
     /// Waits of the message that did not count as attempts.
@@ -166,8 +181,10 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
         message,
     };
     let park = |cause| {
-        let wait = doubled(FIRST_PARK, history.parks, longest_park(cause));
-        ruling(Reaction::Park(wait, cause), Reaction::None, Course::Wait(wait))
+        let wait = doubled(FIRST_PARK, history.parks, longest_park(cause, history));
+        let own = doubled(FIRST_PARK, history.waits, LAST_PARK.min(longest));
+        let message = Course::Wait(wait.max(own) + OTHERS_FIRST);
+        ruling(Reaction::Park(wait, cause), Reaction::None, message)
     };
     match (class, scope) {
         (Class::Ok, _) => ruling(Reaction::Works, Reaction::Works, Course::Sent),
@@ -192,8 +209,14 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
             ruling(
                 Reaction::Answers,
                 Reaction::Park(wait, Cause::Operator),
-                Course::Wait(wait),
+                Course::Wait(wait + OTHERS_FIRST),
             )
+        }
+        (Class::Config, _) | (Class::Terminal, Scope::Account)
+            if history.is_refuted && history.parks == 0 && history.suspects < SUSPECTS_IN_A_ROW =>
+        {
+            let message = Course::Wait(wait(FIRST_WAIT, history.waits, longest));
+            ruling(Reaction::None, Reaction::None, message)
         }
         (Class::Config, _) | (Class::Terminal, Scope::Account) => park(Cause::Operator),
         (Class::Retry | Class::Throttle, Scope::Domain | Scope::Country | Scope::Platform) => {
@@ -276,7 +299,7 @@ pub(crate) fn is_the_accounts(refused: usize) -> bool {
 /// The wait of a message that was refused while the account was at fault. It grows with the message's waits,
 /// so that another message, perhaps to a good address, goes first after the park.
 pub(crate) fn wait_in_doubt(waits: u32, longest: Duration) -> Duration {
-    doubled(FIRST_PARK, waits, longest)
+    doubled(FIRST_PARK, waits, longest) + OTHERS_FIRST
 }
 
 /// The park of an account whose run of refused addresses outlasted the patience.
@@ -290,8 +313,9 @@ fn retry(named: Option<Duration>) -> Course {
     }
 }
 
-fn longest_park(cause: Cause) -> Duration {
+fn longest_park(cause: Cause, history: &History) -> Duration {
     match cause {
+        Cause::Operator if history.suspects == 1 => FIRST_PARK,
         Cause::Operator | Cause::Failures => LAST_PARK,
         Cause::Refusals => LAST_PARK_OF_REFUSALS,
     }

@@ -73,35 +73,35 @@ fn each_class_and_scope_has_its_consequence() {
             Platform,
             R::Answers,
             R::Park(secs(2), Cause::Operator),
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (
             Config,
             Domain,
             R::Answers,
             R::Park(secs(2), Cause::Operator),
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (
             Config,
             Country,
             R::Answers,
             R::Park(secs(2), Cause::Operator),
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (
             Config,
             Account,
             R::Park(secs(2), Cause::Operator),
             R::None,
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (
             Config,
             Address,
             R::Park(secs(2), Cause::Operator),
             R::None,
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (Terminal, Message, R::Answers, R::None, C::End),
         (Terminal, Address, R::Refuses, R::None, C::Doubt),
@@ -110,7 +110,7 @@ fn each_class_and_scope_has_its_consequence() {
             Account,
             R::Park(secs(2), Cause::Operator),
             R::None,
-            C::Wait(secs(2)),
+            C::Wait(secs(5)),
         ),
         (AddressDead, Address, R::Refuses, R::None, C::Doubt),
         (Uncertain, Connection, R::Fails, R::None, C::Uncertain),
@@ -198,6 +198,55 @@ fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
 }
 
 #[test]
+fn a_message_that_parks_the_account_comes_back_after_the_others_and_alone_never_parks_it_for_long() {
+    let refused = |suspects, parks, waits| {
+        let history = History {
+            suspects,
+            parks,
+            waits,
+            ..History::default()
+        };
+        of(Class::Config, Scope::Account, history)
+    };
+    for times in 0..8 {
+        let Ruling { account, message, .. } = refused(1, times, times);
+        assert_eq!(account, Reaction::Park(FIRST_PARK, Cause::Operator));
+        let wait = (FIRST_PARK * (1 << times)).min(LAST_PARK) + OTHERS_FIRST;
+        assert_eq!(message, Course::Wait(wait));
+    }
+    assert_eq!(
+        refused(2, 4, 0).account,
+        Reaction::Park(FIRST_PARK * 16, Cause::Operator)
+    );
+}
+
+#[test]
+fn a_refuted_code_parks_the_account_only_if_several_messages_get_it_in_a_row() {
+    let refused = |suspects, parks| {
+        let history = History {
+            suspects,
+            parks,
+            is_refuted: true,
+            ..History::default()
+        };
+        of(Class::Config, Scope::Account, history)
+    };
+    let alone = Ruling {
+        account: Reaction::None,
+        part: Reaction::None,
+        message: Course::Wait(FIRST_WAIT),
+    };
+    assert_eq!(refused(1, 0), alone);
+    assert_eq!(refused(2, 0), alone);
+    for again in [refused(3, 0), refused(3, 1)] {
+        assert!(
+            matches!(again.account, Reaction::Park(_, Cause::Operator)),
+            "{again:?}"
+        );
+    }
+}
+
+#[test]
 fn throttles_of_many_domains_in_a_row_concern_the_rate_of_the_account() {
     let history = |domains| History {
         domains,
@@ -221,17 +270,22 @@ fn any_history() -> impl Strategy<Value = History> {
         Just(Some(Cause::Refusals))
     ];
     let counts = proptest::array::uniform6(prop_oneof![0..40_u32, any::<u32>()]);
-    (counts, cause, 0..300_usize, 0..30_usize).prop_map(|(counts, cause, refused, domains)| History {
-        throttles: counts[0],
-        parks: counts[1],
-        failures: counts[2],
-        pauses: counts[3],
-        waits: counts[4],
-        attempts: counts[5],
-        cause,
-        refused,
-        domains,
-    })
+    let sizes = (0..300_usize, 0..30_usize, 0..5_usize);
+    (counts, cause, sizes, any::<bool>()).prop_map(
+        |(counts, cause, (refused, domains, suspects), is_refuted)| History {
+            throttles: counts[0],
+            parks: counts[1],
+            failures: counts[2],
+            pauses: counts[3],
+            waits: counts[4],
+            attempts: counts[5],
+            cause,
+            refused,
+            domains,
+            suspects,
+            is_refuted,
+        },
+    )
 }
 
 fn any_answer() -> impl Strategy<Value = AnswerKind> {

@@ -105,7 +105,7 @@ async fn an_operators_fault_parks_the_account_and_counts_no_attempt() {
         setting.written.reaches("e-1", "2 retrying 20003").await;
         setting.publish(&[to_guest("e-2")]).await;
         setting.written.reaches("e-2", "1 sent").await;
-        setting.advance(2_000);
+        setting.advance(5_000);
         setting.written.reaches("e-1", "3 retrying 503").await;
         setting.advance(2_201);
         setting.written.reaches("e-1", "4 sent").await;

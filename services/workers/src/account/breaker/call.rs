@@ -70,6 +70,11 @@ impl Permit<'_> {
         let ruling = state::ruling(&outcome, &history, tries.longest_back_off);
         let was_open = state.paused_until(now).is_none();
         let learnt = state.react(ruling.account, now);
+        if learnt.parked.is_some()
+            && let Some(refusal) = outcome.refusal()
+        {
+            state.parked_by(&refusal.code);
+        }
         if let Reaction::Pause(wait) = ruling.account
             && was_open
             && wait >= NOTED_PAUSE

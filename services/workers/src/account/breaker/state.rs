@@ -36,6 +36,12 @@ pub(super) struct State {
     refused: HashSet<u64>,
     /// Hashes of the domains that deferred messages since the last success.
     domains: HashSet<u64>,
+    /// Hashes of the addresses whose messages were refused because of the account since the last success.
+    suspects: HashSet<u64>,
+    /// The code of the refusal that has parked the account.
+    parked_by: Option<Box<str>>,
+    /// Codes by which a single message has parked the account, until a success showed that it works.
+    refuted: HashSet<Box<str>>,
     hasher: RandomState,
     /// Unconfirmed strikes since the last success.
     unproven: Vec<Struck>,
@@ -46,6 +52,9 @@ pub(super) struct State {
     run_since: Option<Instant>,
     shared: Shared,
 }
+
+/// The most codes and messages that are remembered.
+const REMEMBERED: usize = 64;
 
 /// What it shares with other processes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,6 +115,9 @@ impl State {
             (Class::Retry | Class::Uncertain, Some(Scope::Account | Scope::Connection)) => {
                 self.failures = self.failures.saturating_add(1);
             }
+            (Class::Config | Class::Terminal, Some(Scope::Account)) if self.suspects.len() < REMEMBERED => {
+                self.suspects.insert(self.hasher.hash_one(&message.to));
+            }
             _ => {}
         }
         if self.failures == 0 && self.refused.is_empty() {
@@ -120,6 +132,10 @@ impl State {
             failures: self.failures,
             refused: self.refused.len(),
             domains: self.domains.len(),
+            suspects: self.suspects.len(),
+            is_refuted: outcome
+                .refusal()
+                .is_some_and(|refusal| self.refuted.contains(&*refusal.code)),
             ..History::default()
         }
     }
@@ -144,7 +160,9 @@ impl State {
             // A success ends a park, but not a throttle, because this message may have been under way when
             // the provider named the time.
             Reaction::Works => {
+                self.refute();
                 *self = Self {
+                    refuted: std::mem::take(&mut self.refuted),
                     probing: self.probing,
                     hasher: self.hasher.clone(),
                     revoked: std::mem::take(&mut self.revoked),
@@ -215,6 +233,24 @@ impl State {
         let learnt = self.park(policy::park_in_doubt(self.parks), Cause::Refusals, now);
         self.shared.has_news |= before != self.closed_by();
         learnt
+    }
+
+    /// Remembers the code of the refusal that has parked the account.
+    pub(super) fn parked_by(&mut self, code: &str) {
+        if self.cause() == Some(Cause::Operator) {
+            self.parked_by = Some(code.into());
+        }
+    }
+
+    /// The account works. If it refused one message only, that refusal was about the message.
+    fn refute(&mut self) {
+        let suspects = std::mem::take(&mut self.suspects);
+        if let Some(code) = self.parked_by.take()
+            && suspects.len() == 1
+            && self.refuted.len() < REMEMBERED
+        {
+            self.refuted.insert(code);
+        }
     }
 
     fn pause(&mut self, until: Instant) {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::*;
-use crate::policy::{FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT};
+use crate::policy::{Course, FAILURES_IN_A_ROW, FIRST_PARK, FIRST_WAIT};
 
 struct Scripted(Mutex<VecDeque<SendOutcome>>);
 
@@ -142,13 +142,33 @@ async fn an_operators_fault_parks_the_account_until_a_probe_succeeds() {
         "one probe at a time"
     );
     drop(first);
-    assert!(send(&account).await.is_some(), "the probe fails");
+    let other = send_message(&account, &text("+33")).await;
+    assert!(other.is_ok(), "the probe fails");
     tokio::time::advance(FIRST_PARK).await;
     assert!(!account.breaker.is_open(), "the second park is longer");
     tokio::time::advance(FIRST_PARK).await;
     assert!(send(&account).await.is_some());
     let permit = account.breaker.try_acquire(&text("+49"));
     assert!(account.breaker.is_open() && permit.is_ok_and(|permit| !permit.is_probe));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_refused_as_the_account_does_not_stop_the_others_again_once_they_were_sent() {
+    let ok = || SendOutcome::Ok { message_id: None };
+    let script = [ok(), config(), config(), config(), config()];
+    let account = account([vec![config()], script.to_vec()].concat());
+    let culprit = text("+49");
+    send_message(&account, &culprit).await.unwrap();
+    tokio::time::advance(FIRST_PARK).await;
+    assert!(send_message(&account, &text("+33")).await.is_ok());
+    let refused = send_message(&account, &culprit).await.unwrap();
+    assert!(account.breaker.is_open() && !account.breaker.is_on_probation());
+    assert!(matches!(refused.course, Course::Wait(wait) if wait >= FIRST_WAIT));
+    send_message(&account, &culprit).await.unwrap();
+    send_message(&account, &text("+41")).await.unwrap();
+    assert!(account.breaker.is_open(), "two messages may both be at fault");
+    send_message(&account, &text("+43")).await.unwrap();
+    assert!(!account.breaker.is_open());
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,7 +119,8 @@ async fn a_park_holds_every_process_and_one_of_them_sends_the_probe() {
     );
     assert!(!other.is_open(), "another process sends the probe");
     assert!(other.account().breaker.try_acquire(&text("+49")).is_err());
-    one.send().await.unwrap();
+    let second = send_message(one.account(), &text("+33")).await;
+    assert!(second.is_ok());
     one.exchange().await;
     other.exchange().await;
     tokio::time::advance(FIRST_PARK).await;

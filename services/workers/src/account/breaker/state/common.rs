@@ -58,6 +58,7 @@ impl State {
                 self.shared.has_news = was_closed;
                 return false;
             }
+            self.refute();
             (self.parks, self.throttles, self.failures) = (0, 0, 0);
             (self.cause, self.paused_until) = (None, None);
             return was_closed;
