@@ -331,7 +331,7 @@ impl Route {
             }
         };
         let catalog = match &named {
-            Some(tenant) => self.deps.catalogs.get(tenant).await?,
+            Some(tenant) => self.deps.catalogs.get_with(tenant, [&*event.event_type]).await?,
             None => None,
         };
         // A header that was copied from another event's release is none.

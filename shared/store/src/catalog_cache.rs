@@ -1,6 +1,10 @@
 //! Catalogs in memory. Gateway and router ask for one on every event; a change is visible within a second.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use carillon_domain::{TenantId, compiled::CompiledCatalog};
 use carillon_runtime::Shutdown;
@@ -10,6 +14,9 @@ use crate::{error::StoreError, store::Store};
 
 /// The interval at which versions are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two loads of a catalog that does not serve a caller.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A snapshot of all tenants' catalogs; clones share it.
 #[derive(Debug, Clone)]
@@ -22,6 +29,7 @@ pub struct CatalogCache {
 struct Snapshot {
     version: i64,
     catalog: Arc<CompiledCatalog>,
+    loaded_at: Instant,
 }
 
 impl CatalogCache {
@@ -42,6 +50,33 @@ impl CatalogCache {
         self.load(tenant).await
     }
 
+    /// A tenant's catalog for events of these types. If the catalog in memory lacks a type, it is loaded again, at most ten
+    /// times a second: a newer one may just have been applied.
+    pub async fn get_with(
+        &self,
+        tenant: &TenantId,
+        types: impl IntoIterator<Item = &str>,
+    ) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
+        let catalog = self.get(tenant).await?;
+        let lacks_one = |catalog: &Arc<CompiledCatalog>| {
+            types
+                .into_iter()
+                .any(|event_type| catalog.lookup(event_type).is_none())
+        };
+        if !catalog.as_ref().is_some_and(lacks_one) {
+            return Ok(catalog);
+        }
+        let loaded_at = self
+            .snapshots
+            .read()
+            .get(tenant)
+            .map(|snapshot| snapshot.loaded_at);
+        if loaded_at.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
+            return Ok(catalog);
+        }
+        self.load(tenant).await
+    }
+
     async fn load(&self, tenant: &TenantId) -> Result<Option<Arc<CompiledCatalog>>, StoreError> {
         let Some((versioned, former)) = self.store.catalog().get_with_former(tenant).await? else {
             return Ok(None);
@@ -50,6 +85,7 @@ impl CatalogCache {
         let snapshot = Snapshot {
             version: versioned.version,
             catalog: Arc::clone(&catalog),
+            loaded_at: Instant::now(),
         };
         self.snapshots.write().insert(tenant.clone(), snapshot);
         Ok(Some(catalog))

@@ -48,7 +48,9 @@ pub(crate) async fn check(
     tenant: &TenantId,
     parsed: Vec<Read>,
 ) -> Result<Vec<Result<Checked, Problem>>, ApiError> {
-    let catalog = state.catalogs.get(tenant).await?;
+    let events = parsed.iter().filter_map(|(_, event)| event.as_ref().ok());
+    let types = events.map(|event| &*event.event_type);
+    let catalog = state.catalogs.get_with(tenant, types).await?;
     check_by(state, tenant, catalog, state.clock.now(), parsed).await
 }
 

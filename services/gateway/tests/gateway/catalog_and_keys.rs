@@ -1,8 +1,9 @@
 //! The catalog, API keys, and the permissions of roles.
 
+use carillon_testkit::eventually;
 use serde_json::json;
 
-use crate::support::{Ask, catalog, on_gateway, shipped};
+use crate::support::{Ask, ask_at, catalog, on_gateway, shipped};
 
 #[tokio::test]
 async fn the_catalog_is_replaced_only_with_the_present_version_in_if_match() {
@@ -24,6 +25,36 @@ async fn the_catalog_is_replaced_only_with_the_present_version_in_if_match() {
             202,
             "a new type counts at once"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_that_another_process_has_taken_is_looked_for_before_its_events_are_refused() {
+    on_gateway(async |setting| {
+        let other = setting.another_process();
+        let post = async |id: &str, event_type: &str| {
+            let mut event = shipped(id);
+            event["type"] = json!(event_type);
+            ask_at(&other, Ask::post("/v1/events").json(&event), &setting.admin)
+                .await
+                .status
+        };
+        assert_eq!(
+            post("e-1", "OrderShipped").await,
+            202,
+            "it knows the catalog of before"
+        );
+        let mut changed = catalog();
+        changed["types"]["OrderReturned"] =
+            json!({"category": "transactional", "channels": {"order": ["email"]}});
+        let written = setting.ask(Ask::put("/v1/catalog").json(&changed)).await;
+        assert_eq!(written.status, 200, "{written:?}");
+        eventually("the other process takes the event", || async {
+            post("e-2", "OrderReturned").await == 202
+        })
+        .await;
+        assert_eq!(post("e-3", "OrderLost").await, 422);
     })
     .await;
 }

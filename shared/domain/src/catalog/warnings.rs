@@ -1,8 +1,10 @@
 //! Doubtful places of a catalog, which do not keep it from being applied.
 
-use super::Catalog;
+use serde_json::Value;
+
+use super::{Catalog, EventTypeDef};
 use crate::{
-    field_error::{FieldError, bounded, escape_token},
+    field_error::{FieldError, bounded, escape_token, quoted},
     schema,
 };
 
@@ -14,6 +16,7 @@ impl Catalog {
     pub fn warnings(&self) -> Vec<FieldError> {
         let mut warnings = Vec::new();
         for (name, def) in &self.types {
+            warnings.extend(useless_secrets(name, def));
             let Some(schema) = def.schema.as_ref().filter(|it| schema::compile(it).is_ok()) else {
                 continue;
             };
@@ -32,9 +35,43 @@ impl Catalog {
     }
 }
 
+/// Warnings about pointers of `sensitive` that can point to nothing: their values would be shown.
+fn useless_secrets(name: &str, def: &EventTypeDef) -> impl Iterator<Item = FieldError> {
+    let at = format!("/types/{}/sensitive", escape_token(name));
+    def.sensitive
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, pointer)| {
+            let lacks = |what: &str| {
+                let message = format!(
+                    "expected a pointer to a value of the event, not {}: {what}",
+                    quoted(pointer)
+                );
+                Some(FieldError::new(format!("{at}/{index}"), "no-such-value", message))
+            };
+            let Some(rest) = pointer.strip_prefix("/data") else {
+                return lacks("secrets lie below /data");
+            };
+            let mut schema = def.schema.as_ref()?;
+            for token in rest.split('/').skip(1) {
+                let token = token.replace("~1", "/").replace("~0", "~");
+                let is_closed = schema["additionalProperties"] == Value::Bool(false)
+                    && schema.get("patternProperties").is_none();
+                schema = match (schema["properties"].get(&token), is_closed) {
+                    (Some(below), _) => below,
+                    (None, true) if token != "*" => {
+                        return lacks(&format!("the schema allows no property {}", quoted(&token)));
+                    }
+                    (None, _) => return None,
+                };
+            }
+            None
+        })
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -58,6 +95,41 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_can_never_be_there_is_warned_of() {
+        let schema = json!({"properties": {"code": {}, "card": {"properties": {"pin": {}}}}, "additionalProperties": false});
+        let mut catalog = catalog(&schema);
+        let set = |catalog: &mut Catalog, pointers: &[&str]| {
+            let def = catalog.types.get_mut("T").unwrap();
+            def.sensitive = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+        };
+        set(
+            &mut catalog,
+            &[
+                "/data/code",
+                "/data/card/pin",
+                "/data/card/other",
+                "/data/cod",
+                "/recipients",
+            ],
+        );
+        let warnings = catalog.warnings();
+        let found: Vec<_> = warnings.iter().map(|it| (&*it.pointer, &*it.message)).collect();
+        assert_eq!(
+            found,
+            [
+                (
+                    "/types/T/sensitive/3",
+                    "expected a pointer to a value of the event, not \"/data/cod\": the schema allows no property \"cod\""
+                ),
+                (
+                    "/types/T/sensitive/4",
+                    "expected a pointer to a value of the event, not \"/recipients\": secrets lie below /data"
+                ),
+            ]
+        );
+    }
+
+    #[test]
     fn a_misspelt_keyword_and_one_that_the_draft_does_not_have_are_warned_of() {
         for (schema, pointer, says) in [
             (
@@ -69,6 +141,11 @@ mod tests {
                 json!({"properties": {"a": {"maxlength": 3}}}),
                 "/properties/a/maxlength",
                 "expected maxLength, not maxlength, which no draft of JSON Schema has: it is not checked",
+            ),
+            (
+                json!({"properties": {"a": {"format": "emial"}}}),
+                "/properties/a/format",
+                "expected email, not emial, which no draft of JSON Schema has: it is not checked",
             ),
             (
                 json!({"additional_properties": false}),

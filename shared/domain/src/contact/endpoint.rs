@@ -24,9 +24,24 @@ fn parse(address: &str) -> Option<Url> {
             let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
             !authority.is_empty() && !authority.contains('@')
         })
-        && url.has_host()
+        && url.host().is_some_and(|host| is_possible(&host))
+        && url.port() != Some(0)
         && url.fragment().is_none();
     is_endpoint.then_some(url)
+}
+
+/// Whether a host may exist: labels of a domain name have 1 to 63 letters, digits, underscores and inner hyphens.
+fn is_possible(host: &Host<&str>) -> bool {
+    let Host::Domain(name) = host else { return true };
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.len() <= 253 && name.strip_suffix('.').unwrap_or(name).split('.').all(is_label)
 }
 
 pub(super) fn check(address: &str) -> Result<(), AddressError> {
@@ -126,6 +141,7 @@ mod tests {
         for text in [
             "https://hooks.example.com/carillon",
             "https://hooks.example.com",
+            "https://my_hooks.example.com./x",
             "http://127.0.0.1:8081/webhooks/a?x=1",
             "https://[2001:db8::1]:8443/",
         ] {
@@ -135,6 +151,9 @@ mod tests {
         for text in [
             "",
             "hooks.example.com/x",
+            "https://a..b/",
+            "https://-a.example/",
+            "https://hooks.example.com:0/",
             "ftp://hooks.example.com",
             "file:///etc/passwd",
             "https:hooks.example.com",

@@ -150,7 +150,7 @@ impl<'a> Fields<'a> {
             self.errors.push(FieldError::new(
                 format!("/{}", escape_token(&name)),
                 "unknown-field",
-                format!("unknown field; expected only {known}"),
+                format!("there is no field {}; expected only {known}", quoted(&name)),
             ));
         }
     }

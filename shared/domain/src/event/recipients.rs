@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 use self::item::Item;
 use super::{Event, fields::WireEvent, json_kind};
 use crate::{
-    field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full},
+    field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full, quoted},
     ids::UserId,
     json::fault,
     recipient::Recipient,
@@ -127,7 +127,11 @@ fn explain(fields: &serde_json::Map<String, Value>, pointer: &str, errors: &mut 
         }
         let at = format!("{pointer}/{}", escape_token(name));
         if !KNOWN.contains(&name.as_str()) {
-            let expected = format!("unknown field; expected only {}", KNOWN.join(", "));
+            let expected = format!(
+                "there is no field {}; expected only {}",
+                quoted(name),
+                KNOWN.join(", ")
+            );
             errors.push(FieldError::new(at, "unknown-field", expected));
         } else if !value.is_string() && !value.is_null() {
             errors.push(FieldError::new(

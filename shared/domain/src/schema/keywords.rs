@@ -43,6 +43,29 @@ const BY_NAME: [&str; 6] = [
 /// Keywords whose values are no schemas.
 const VALUES: [&str; 6] = ["enum", "const", "default", "example", "examples", "required"];
 
+/// The formats of all drafts.
+const FORMATS: [&str; 19] = [
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
 /// Warnings about keywords that have no effect.
 pub(crate) fn unknown_keywords(schema: &Value) -> Vec<FieldError> {
     let mut search = Search {
@@ -88,6 +111,7 @@ impl Search {
                     )
                 })
             };
+            let warning = warning.or_else(|| unknown_format(keyword, value));
             self.found
                 .extend(warning.map(|sentence| FieldError::new(&*below, "unknown-keyword", sentence)));
             if BY_NAME.contains(&keyword.as_str()) {
@@ -99,6 +123,22 @@ impl Search {
             }
         }
     }
+}
+
+/// The warning about a format that no draft has, if it is similar to one that a draft has.
+fn unknown_format(keyword: &str, value: &Value) -> Option<String> {
+    let written = value.as_str().filter(|_| keyword == "format")?;
+    if FORMATS.contains(&written) {
+        return None;
+    }
+    let bare = written.to_lowercase().replace('_', "-");
+    let near = FORMATS
+        .iter()
+        .find(|known| strsim::osa_distance(&bare, known) <= 1)?;
+    Some(format!(
+        "expected {near}, not {}, which no draft of JSON Schema has: it is not checked",
+        echo(written)
+    ))
 }
 
 /// The keyword that an unknown one is probably meant to be.
