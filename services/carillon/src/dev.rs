@@ -253,6 +253,7 @@ async fn start_simulator(
         listen: args.simulator_listen,
         data_dir: Some(args.data_dir.join(SIMULATOR_FOLDER)),
         receipts_after: settings.receipts_after,
+        twilio_inbound_url: settings.twilio_inbound_url,
         sendgrid_webhook_url: settings.sendgrid_webhook_url,
         sendgrid_webhook_key_pem: settings.sendgrid_webhook_key_pem,
         webhook_secret: settings.webhook_secret,

@@ -49,6 +49,8 @@ pub struct SimulatorConfig {
     pub twilio_account_sid: String,
     /// Its auth token.
     pub twilio_auth_token: String,
+    /// The URL to which Twilio posts the messages that recipients send; `None`: it posts none.
+    pub twilio_inbound_url: Option<String>,
     /// The API key of the only SendGrid account.
     pub sendgrid_api_key: String,
     /// The region of SES.
@@ -111,6 +113,7 @@ impl Default for SimulatorConfig {
             service_account_public_key_pem: None,
             twilio_account_sid: "AC00000000000000000000000000000000".to_owned(),
             twilio_auth_token: "0123456789abcdef0123456789abcdef".to_owned(),
+            twilio_inbound_url: None,
             sendgrid_api_key: "SG.simulator-api-key".to_owned(),
             ses_region: "eu-central-1".to_owned(),
             ses_access_key_id: "AKIASIMULATOR0000000".to_owned(),

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faults::Faults;
 use crate::receipts::Reports;
+use crate::replies::Replies;
 use crate::store::{Store, Transmission};
 use crate::{Message, SimulatorError};
 
@@ -18,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
     pub(crate) reports: Reports,
+    pub(crate) replies: Replies,
     pub(crate) shutdown: CancellationToken,
 }
 

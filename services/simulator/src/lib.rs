@@ -31,6 +31,7 @@ mod http;
 mod mail;
 mod message;
 mod receipts;
+mod replies;
 mod sendgrid;
 mod ses;
 mod simulator;

@@ -14,6 +14,7 @@ use crate::faults::Faults;
 use crate::fcm::Tokens;
 use crate::http::Accounts;
 use crate::receipts::{Reports, sns};
+use crate::replies::Replies;
 use crate::smtp::Smtp;
 use crate::store::{KEPT_MESSAGES, Messages, Store};
 use crate::twilio::Account;
@@ -53,6 +54,10 @@ impl Simulator {
         let (smtp_listener, smtp_addr) = listen(config.smtp_listen).await?;
         let (apns_listener, apns_addr) = listen(config.apns_listen).await?;
         let (settings, topic) = reporting(&config, http_addr)?;
+        let inbound = config.twilio_inbound_url.as_deref().map(Url::parse).transpose();
+        let inbound = inbound.map_err(|_| SimulatorError::Url("simulator.twilio_inbound_url"))?;
+        let signer =
+            receipts::twilio::Account::new(config.twilio_account_sid.clone(), &config.twilio_auth_token);
         let identity = match (config.apns_identity, &config.data_dir) {
             (Some(identity), _) => identity,
             (None, Some(folder)) => ApnsIdentity::of_folder(folder, &THIS_MACHINE)?,
@@ -69,6 +74,7 @@ impl Simulator {
             store,
             faults: faults.clone(),
             reports: Reports::new(settings, faults.clone(), shutdown.clone())?,
+            replies: Replies::new(inbound, signer, shutdown.clone())?,
             shutdown,
         };
         let accounts = Accounts {

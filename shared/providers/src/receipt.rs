@@ -107,6 +107,9 @@ pub struct Receipt {
     pub step: Option<ReceiptStep>,
     /// The address to be suppressed, if the report requires it.
     pub suppressed: Option<SuppressedAddress>,
+    /// The address whose recipient has told the provider that the account may send again (START to a text message). Such a report is
+    /// about no message, so it has no reference.
+    pub opted_in: Option<String>,
 }
 
 /// The step that a receipt adds to a delivery's timeline.
@@ -196,10 +199,15 @@ pub(crate) mod testing {
         });
         let suppressed = receipt.suppressed.as_ref();
         let suppressed = suppressed.map(|found| format!(" {} {}", found.reason, found.address));
+        let opted_in = receipt
+            .opted_in
+            .as_ref()
+            .map(|address| format!(" opted in {address}"));
         format!(
-            "{}{}",
+            "{}{}{}",
             step.unwrap_or_else(|| "nothing".to_owned()),
-            suppressed.unwrap_or_default()
+            suppressed.unwrap_or_default(),
+            opted_in.unwrap_or_default()
         )
     }
 }

@@ -1,5 +1,5 @@
 //! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list, worked dead
-//! letters off, cancelled or acknowledged something, when and on which route. An entry is written before the values are shown, or together with the change, and
+//! letters off, cancelled or acknowledged something, when and on which route; and which provider account's report lifted an opt-out. An entry is written before the values are shown, or together with the change, and
 //! is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
@@ -59,9 +59,9 @@ pub struct AuditEntry {
     pub id: Uuid,
     /// The time of the action.
     pub at: Timestamp,
-    /// The API key that was used.
+    /// The API key that was used; nil if a provider's report did it.
     pub key_id: Uuid,
-    /// The key's name.
+    /// The key's name, or the provider account with its report.
     pub key_name: String,
     /// The action.
     pub action: AuditAction,
@@ -77,15 +77,38 @@ pub(crate) async fn append(
     route: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    insert(tx, &who.tenant, (who.key_id, &who.name), action, route, now).await
+}
+
+/// Appends an entry of a change that a provider's report has made, together with the change. `reporter` is the account with its report.
+pub(crate) async fn append_of_provider(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    reporter: &str,
+    action: AuditAction,
+    route: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    insert(tx, tenant, (Uuid::nil(), reporter), action, route, now).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    (key_id, key_name): (Uuid, &str),
+    action: AuditAction,
+    route: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     execute!(
         tx,
         "INSERT INTO audit_log (id, tenant, at, key_id, key_name, action, route)
         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         Uuid::now_v7(),
-        who.tenant.as_str(),
+        tenant.as_str(),
         now,
-        who.key_id,
-        who.name.as_str(),
+        key_id,
+        key_name,
         <&str>::from(action),
         route
     )?;

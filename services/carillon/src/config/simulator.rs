@@ -69,6 +69,9 @@ pub(crate) struct SimulatorSection {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) receipts_after: Option<Duration>,
+    /// The URL to which its Twilio posts the messages that recipients send; without it, it posts none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) twilio_inbound_url: Option<HttpUrl>,
     /// The URL to which its SendGrid reports; without it, SendGrid reports nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sendgrid_webhook_url: Option<HttpUrl>,
@@ -114,6 +117,7 @@ impl Default for SimulatorSection {
             ses_secret_access_key: None,
             ses_session_token: None,
             receipts_after: None,
+            twilio_inbound_url: None,
             sendgrid_webhook_url: None,
             sendgrid_webhook_key_pem: None,
             webhook_secret: None,
@@ -174,6 +178,10 @@ impl Config {
                 .as_ref()
                 .map(|token| token.expose_secret().to_owned()),
             receipts_after: section.receipts_after,
+            twilio_inbound_url: section
+                .twilio_inbound_url
+                .as_ref()
+                .map(|url| url.as_str().to_owned()),
             sendgrid_webhook_url: section
                 .sendgrid_webhook_url
                 .as_ref()

@@ -129,6 +129,40 @@ fn a_number_that_the_carrier_reports_as_dead_takes_no_further_message() {
 }
 
 #[test]
+fn a_recipient_who_says_stop_gets_no_message_until_start() {
+    let webhook = [("SIMULATOR__TWILIO_INBOUND_URL", "{gateway}/v1/receipts/twilio")];
+    with_installation_of(with_receipts(&webhook), |carillon| async move {
+        let phone = "+4915112345678";
+        let reply = async |text: &str| {
+            carillon
+                .reply(&json!({"from": phone, "to": "+15550001111", "text": text}))
+                .await;
+        };
+        let suppressed = async || {
+            carillon.get(&format!("/v1/suppressions/sms/{phone}")).await["reason"].clone()
+        };
+        post(&carillon, "first", "sms", json!({"phone": phone})).await;
+        reaches(&carillon, "first", "delivered").await;
+        reply("STOP").await;
+        post(&carillon, "stopped", "sms", json!({"phone": phone})).await;
+        reaches(&carillon, "stopped", "failed").await;
+        wait_for("the opt-out", PATIENCE, || async { suppressed().await == "opted_out" }).await;
+        reply("START").await;
+        wait_for("the opt-in", PATIENCE, || async { suppressed().await == Value::Null }).await;
+        let log = carillon.get("/v1/audit").await;
+        assert_eq!(
+            (&log["items"][0]["action"], &log["items"][0]["key_name"]),
+            (&json!("lift"), &json!("START to the provider account twilio")),
+            "{log}"
+        );
+        post(&carillon, "again", "sms", json!({"phone": phone})).await;
+        reaches(&carillon, "again", "delivered").await;
+        assert_eq!(carillon.messages("channel=sms").await.len(), 2);
+        carillon.settle(3).await;
+    });
+}
+
+#[test]
 fn a_receipt_with_a_wrong_signature_is_refused_and_counted() {
     with_installation_of(with_receipts(&[]), |carillon| async move {
         let forged = json!([{"provider": "twilio", "receipt": {"report": "undelivered", "code": 30005, "signature": "wrong"}}]);

@@ -21,7 +21,8 @@ use crate::{
 /// answer is 401. A call whose headers lack the signature is answered before its body is read. The answer is 204 once all
 /// receipts of the call are recorded, and 503 if they cannot be recorded now, so that the provider repeats the call; a repeated
 /// receipt has no further effect. A receipt of a message that this installation did not send, or sent more than 90 days ago, is
-/// counted and answered 204 as well, because no repeat would change it.
+/// counted and answered 204 as well, because no repeat would change it. Twilio's call about a START of a recipient lifts the opt-out
+/// that the account has reported.
 #[utoipa::path(
     post, path = "/v1/receipts/{account}", tag = "deliveries", security(()),
     params(("account" = String, Path, description = "The name of a provider account in the configuration")),

@@ -379,8 +379,9 @@ pub(crate) struct AuditPage {
 pub(crate) struct AuditEntry {
     id: Uuid,
     at: DateTime<Utc>,
-    /// The API key that was used.
+    /// The API key that was used; nil if a provider's report lifted an opt-out.
     key_id: Uuid,
+    /// The key's name, or `START to the provider account …`.
     key_name: String,
     /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard`, `cancel`, `acknowledge`, `pause` or `resume`.
     #[schema(example = "reveal")]

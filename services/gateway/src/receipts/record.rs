@@ -10,7 +10,7 @@ use carillon_domain::{
 };
 use carillon_providers::{Receipt, ReceiptStep, Reference, SuppressedAddress};
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::{send_ledger::SendKey, suppressions::Strike};
+use carillon_store::{send_ledger::SendKey, suppressions::{OptIn, Strike}};
 
 use super::ReceiptAccount;
 use crate::{error::ApiError, ingest::in_time, state::GatewayState};
@@ -28,6 +28,10 @@ pub(crate) async fn record(
     let now = state.clock.now();
     let (mut records, mut strikes, mut results) = (Vec::new(), Vec::new(), Vec::new());
     for receipt in receipts {
+        if let Some(address) = receipt.opted_in {
+            results.push(opt_in(state, account, address).await?);
+            continue;
+        }
         let opened = receipt
             .reference
             .as_deref()
@@ -72,6 +76,22 @@ pub(crate) async fn record(
         metrics::counter!("carillon_receipts_total", "account" => account.name.to_string(), "result" => result).increment(1);
     }
     Ok(())
+}
+
+/// Ends the opt-outs of an address that the account has reported. Returns the result's name in metrics.
+async fn opt_in(
+    state: &GatewayState,
+    account: &ReceiptAccount,
+    address: String,
+) -> Result<&'static str, ApiError> {
+    let opt_in = OptIn {
+        channel: account.channel,
+        address,
+        provider: Arc::clone(&account.name),
+    };
+    let suppressions = state.store.suppressions();
+    let tenants = in_time(suppressions.opt_in(&opt_in)).await?;
+    Ok(if tenants.is_empty() { "opted-in-before" } else { "opted-in" })
 }
 
 /// The record of a receipt. Its key is that of the delivery's other records, so it follows them in their partition.

@@ -30,6 +30,7 @@ mod idempotency;
 mod limits;
 mod locales;
 mod media_types;
+mod opt_ins;
 mod plain_answers;
 mod privacy;
 mod privacy_versions;

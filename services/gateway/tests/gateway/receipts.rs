@@ -25,7 +25,7 @@ use crate::{
     support::{Answer, Ask, START, Setting, on_gateway, on_gateway_with, send_to},
 };
 
-const PHONE: &str = "+4915112345678";
+pub(crate) const PHONE: &str = "+4915112345678";
 
 fn delivery() -> DeliveryId {
     DeliveryId(Uuid::from_u128(7))
@@ -49,6 +49,11 @@ fn signed_reference(setting: &Setting, reference: &Reference) -> String {
 /// A status callback of Twilio, signed with a token.
 fn callback(token: &str, reference: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let path = format!("/v1/receipts/texts?delivery_id=x&reference={reference}");
+    signed_form(token, &path, fields)
+}
+
+/// A call of Twilio, signed with a token.
+pub(crate) fn signed_form(token: &str, path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let mut sorted = fields.to_vec();
     sorted.sort_unstable();
     let mut content = format!("https://notify.example.com{path}");
@@ -58,7 +63,7 @@ fn callback(token: &str, reference: &str, fields: &[(&str, &str)]) -> Request<Bo
     let key = Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
     let form: Vec<String> = fields
         .iter()
-        .map(|(name, value)| format!("{name}={}", value.replace('+', "%2B")))
+        .map(|(name, value)| format!("{name}={}", value.replace('+', "%2B").replace(' ', "+")))
         .collect();
     Request::post(path)
         .header(

@@ -5,13 +5,15 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::problem::Problem;
 use super::script;
 use crate::context::Context;
 use crate::faults::{Fault, InvalidField};
+use crate::replies::Reply;
+use crate::twilio::is_e164;
 use crate::{Channel, Duplicate, Message, MessageFilter, Stats};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -20,6 +22,7 @@ const MAX_LIMIT: u32 = 500;
 pub(super) fn routes(context: Context) -> Router {
     Router::new()
         .route("/v1/messages", get(list_messages).delete(clear_messages))
+        .route("/v1/replies", post(reply))
         .route("/v1/stats", get(stats))
         .route("/v1/duplicates", get(duplicates))
         .route(
@@ -92,6 +95,27 @@ async fn duplicates(State(context): State<Context>, uri: Uri) -> Result<Json<Pag
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| more).map(|last| last.delivery_id.clone());
     Ok(Json(Page { items, next_cursor }))
+}
+
+/// Takes a text message that a recipient sends to a Twilio number. It is passed on to Twilio's webhook afterwards.
+async fn reply(State(context): State<Context>, body: Bytes) -> Result<StatusCode, Problem> {
+    let reply: Reply = script::read(&body)?;
+    if !is_e164(&reply.from) {
+        return Err(Problem::parameter(
+            "from",
+            "a number such as +4915112345678",
+            &reply.from,
+        ));
+    }
+    if reply.to.is_empty() {
+        return Err(Problem::parameter(
+            "to",
+            "a number or a messaging service",
+            &reply.to,
+        ));
+    }
+    context.replies.take(&reply);
+    Ok(StatusCode::ACCEPTED)
 }
 
 async fn list_faults(State(context): State<Context>) -> Json<Vec<Fault>> {

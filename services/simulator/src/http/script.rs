@@ -1,5 +1,6 @@
 //! Reading a fault script.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
@@ -8,6 +9,11 @@ use crate::faults::{Fault, InvalidField};
 
 /// Reads a script of faults. The error names the place of a wrong value, the value, and the expected value.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Fault>, Problem> {
+    read(body)
+}
+
+/// Reads a document of the API. Errors are like those of a script.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let script: Value = serde_json::from_slice(body).map_err(|error| Problem::MalformedJson {
         line: error.line(),
         column: error.column(),
@@ -42,6 +48,10 @@ fn invalid(pointer: String, text: &str, script: &Value) -> InvalidField {
     let expected = match &*expected {
         "a sequence" => r#"a list of rules, such as [{"provider": "fcm", "percent": 10, "status": 503}]"#,
         "struct Fault" => r#"a rule, such as {"provider": "fcm", "percent": 10, "status": 503}"#,
+        "struct Reply" => {
+            r#"a message, such as {"from": "+4915112345678", "to": "+15005550006", "text": "STOP"}"#
+        }
+        "a string" => "a text",
         "f64" => "a number",
         "u16" | "u64" => "a whole number that is not negative",
         "a boolean" => "true or false",

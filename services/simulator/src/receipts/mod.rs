@@ -3,7 +3,7 @@
 
 mod sendgrid;
 pub(crate) mod sns;
-mod twilio;
+pub(crate) mod twilio;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ struct Reporter {
 }
 
 /// A call of a provider.
-struct Call {
+pub(crate) struct Call {
     url: Url,
     headers: Vec<(&'static str, String)>,
     body: String,
@@ -121,7 +121,7 @@ impl Reporter {
     /// Asks the subscriber of SES's topic to confirm, until it has done so.
     async fn subscribe(&self) {
         if let Some(topic) = &self.sns {
-            self.send_until_taken(&topic.confirmation()).await;
+            send_until_taken(&self.http, &topic.confirmation()).await;
         }
     }
 
@@ -145,7 +145,7 @@ impl Reporter {
         }
         for call in &calls {
             for _ in 0..fault.copies.unwrap_or(1) {
-                self.send_until_taken(call).await;
+                send_until_taken(&self.http, call).await;
             }
         }
     }
@@ -167,38 +167,38 @@ impl Reporter {
             Provider::Fcm | Provider::Apns | Provider::Smtp | Provider::Webhook => Vec::new(),
         }
     }
+}
 
-    /// Sends a call until it is answered 2xx. A call that is refused as not genuine is given up.
-    async fn send_until_taken(&self, call: &Call) {
-        let mut wait = FIRST_REPEAT;
-        for _ in 0..MOST_TRIES {
-            let request = self.http.post(call.url.clone()).body(call.body.clone());
-            let request = call
-                .headers
-                .iter()
-                .fold(request, |request, (name, value)| request.header(*name, value));
-            match request.send().await {
-                Ok(answer) if answer.status().is_success() => return,
-                Ok(answer) if answer.status().as_u16() == 401 => {
-                    return tracing::debug!(url = %call.url, "a report was not taken for genuine");
-                }
-                Ok(answer) => {
-                    tracing::debug!(url = %call.url, status = %answer.status(), "a report is repeated");
-                }
-                Err(error) => tracing::debug!(url = %call.url, %error, "a report is repeated"),
+/// Sends a call until it is answered 2xx. A call that is refused as not genuine is given up.
+pub(crate) async fn send_until_taken(http: &reqwest::Client, call: &Call) {
+    let mut wait = FIRST_REPEAT;
+    for _ in 0..MOST_TRIES {
+        let request = http.post(call.url.clone()).body(call.body.clone());
+        let request = call
+            .headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, value));
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => return,
+            Ok(answer) if answer.status().as_u16() == 401 => {
+                return tracing::debug!(url = %call.url, "a report was not taken for genuine");
             }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
+            Ok(answer) => {
+                tracing::debug!(url = %call.url, status = %answer.status(), "a report is repeated");
+            }
+            Err(error) => tracing::debug!(url = %call.url, %error, "a report is repeated"),
         }
-        tracing::warn!(url = %call.url, tries = MOST_TRIES, "a report was not taken");
+        tokio::time::sleep(wait).await;
+        wait *= 2;
     }
+    tracing::warn!(url = %call.url, tries = MOST_TRIES, "a report was not taken");
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the simulator does not depend on carillon-runtime, whose client this would be"
 )]
-fn client() -> Result<reqwest::Client, SimulatorError> {
+pub(crate) fn client() -> Result<reqwest::Client, SimulatorError> {
     // An error means that another thread has installed the same provider before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()

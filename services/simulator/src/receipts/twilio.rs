@@ -11,13 +11,13 @@ use crate::Message;
 use crate::faults::ReceiptFault;
 
 /// The account that signs.
-pub(super) struct Account {
+pub(crate) struct Account {
     sid: String,
     token: Key,
 }
 
 impl Account {
-    pub(super) fn new(sid: String, token: &str) -> Self {
+    pub(crate) fn new(sid: String, token: &str) -> Self {
         Self {
             sid,
             token: Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes()),
@@ -63,9 +63,29 @@ impl Account {
         if let Some(code) = code {
             parameters.push(("ErrorCode", code));
         }
-        let signature = self.signature(url.as_str(), &parameters, is_forged);
+        self.signed(url, &parameters, is_forged)
+    }
+
+    /// The call to the account's webhook about a message that a recipient has sent.
+    pub(crate) fn inbound(&self, url: &Url, sid: &str, given: &[(&str, &str)], is_forged: bool) -> Call {
+        let usual = [
+            ("AccountSid", self.sid.as_str()),
+            ("ApiVersion", "2010-04-01"),
+            ("MessageSid", sid),
+            ("NumMedia", "0"),
+            ("NumSegments", "1"),
+            ("SmsMessageSid", sid),
+            ("SmsSid", sid),
+            ("SmsStatus", "received"),
+        ];
+        self.signed(url, &[&usual[..], given].concat(), is_forged)
+    }
+
+    /// The call with a form, signed.
+    fn signed(&self, url: &Url, parameters: &[(&str, &str)], is_forged: bool) -> Call {
+        let signature = self.signature(url.as_str(), parameters, is_forged);
         let form = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(&parameters)
+            .extend_pairs(parameters)
             .finish();
         Call {
             url: url.clone(),

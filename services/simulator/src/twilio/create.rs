@@ -39,6 +39,12 @@ pub(super) async fn create(
             return Err(TwilioError::new(400, 21_604, "A 'To' phone number is required."));
         };
         let message = judge(&fields)?;
+        let sender = message.datum(field::FROM).or(message.datum(field::SERVICE));
+        let replies = &twilio.context.replies;
+        if replies.has_stopped(sender.unwrap_or_default(), &message.to) {
+            let text = "Attempt to send to unsubscribed recipient";
+            return Err(TwilioError::new(400, 21_610, text));
+        }
         let answer = (StatusCode::CREATED, Json(resource(&message, &account, true))).into_response();
         Ok(Accepted {
             messages: vec![message],

@@ -20,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 
 use self::error::TwilioError;
+pub(crate) use self::numbers::is_e164;
 use crate::context::Context;
 
 #[derive(Clone)]

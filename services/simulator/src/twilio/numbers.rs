@@ -3,7 +3,7 @@
 use super::error::TwilioError;
 
 /// `+` and 7 to 15 digits that do not start with 0 (E.164).
-pub(super) fn is_e164(number: &str) -> bool {
+pub(crate) fn is_e164(number: &str) -> bool {
     number.strip_prefix('+').is_some_and(|digits| {
         (7..=15).contains(&digits.len())
             && !digits.starts_with('0')

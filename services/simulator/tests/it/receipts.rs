@@ -13,7 +13,7 @@ use carillon_simulator::SimulatorConfig;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::support::{PATIENCE, Running, SENDGRID_KEY, config, start_with};
+use crate::support::{PATIENCE, Running, SENDGRID_KEY, answer, config, start_with};
 
 /// A call of a provider: the path with its query, the headers and the body.
 struct Called {
@@ -261,4 +261,68 @@ async fn sns_asks_for_a_confirmation_of_its_subscription() {
     let token = asked["Token"].as_str().unwrap();
     assert_eq!(get(&url.replace(token, "other")).await.status(), 404);
     assert_eq!(get(url).await.status(), 200);
+}
+
+#[tokio::test]
+async fn stop_ends_the_messages_of_one_sender_until_start_and_both_are_posted_to_the_webhook() {
+    let mut receiver = Receiver::start().await;
+    let running = start_with(SimulatorConfig {
+        twilio_inbound_url: Some(format!("{}/v1/receipts/texts#rc=5", receiver.url)),
+        ..config()
+    })
+    .await;
+    let reply = async |body: Value| {
+        let request = running.http.post(running.url("/v1/replies")).json(&body);
+        answer(request).await
+    };
+    let send = async |from: &str| {
+        let fields = [("To", "+4915112345678"), ("From", from), ("Body", "Hello")];
+        let (status, body) = running.sms(&fields).await;
+        (status, body["code"].as_u64())
+    };
+    let (sender, other) = ("+15005550006", "+15005550016");
+    for (text, expected) in [
+        ("Hello?", (201, None)),
+        (" stop ", (400, Some(21_610))),
+        ("please start", (400, Some(21_610))),
+        ("Start", (201, None)),
+    ] {
+        let (status, _) = reply(json!({"from": "+4915112345678", "to": sender, "text": text})).await;
+        assert_eq!(status, 202);
+        assert_eq!(send(sender).await, expected, "{text}");
+        assert_eq!(send(other).await.0, 201, "{text}");
+        let called = receiver.next().await;
+        assert_eq!(called.uri.to_string(), "/v1/receipts/texts");
+        assert!(called.headers.contains_key("x-twilio-signature"));
+        let fields: Vec<(String, String)> = url::form_urlencoded::parse(called.body.as_bytes())
+            .into_owned()
+            .collect();
+        for (name, value) in [
+            ("SmsStatus", "received"),
+            ("Body", text),
+            ("To", sender),
+            ("From", "+4915112345678"),
+        ] {
+            assert!(
+                fields.contains(&(name.to_owned(), value.to_owned())),
+                "{fields:?}"
+            );
+        }
+    }
+    for (wrong, pointer) in [
+        (json!({"from": "0151", "to": sender, "text": "STOP"}), "/from"),
+        (json!({"from": "+4915112345678", "to": "", "text": "STOP"}), "/to"),
+        (json!({"from": "+4915112345678", "to": sender}), "/text"),
+        (
+            json!({"from": "+4915112345678", "to": sender, "text": "x", "signature": "none"}),
+            "/signature",
+        ),
+    ] {
+        let (status, body) = reply(wrong).await;
+        assert_eq!(
+            (status, body["errors"][0]["pointer"].as_str()),
+            (422, Some(pointer)),
+            "{body}"
+        );
+    }
 }

@@ -49,6 +49,7 @@ fn foreign() -> Receipt {
         message_id: None,
         step: None,
         suppressed: None,
+        opted_in: None,
     }
 }
 
@@ -75,6 +76,7 @@ fn receipt(event: Event) -> Receipt {
             .and_then(|id| id.split('.').next().map(str::to_owned)),
         step,
         suppressed,
+        opted_in: None,
     }
 }
 

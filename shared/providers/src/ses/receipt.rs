@@ -89,6 +89,7 @@ pub(super) fn read(message: &str, id: &str) -> Result<Receipt, UnreadableCall> {
         message_id,
         step: None,
         suppressed: None,
+        opted_in: None,
     };
     let Ok(event) = serde_json::from_str::<Event>(message) else {
         return Ok(nothing(None, None));

@@ -5,6 +5,7 @@ mod callback;
 mod check;
 mod codes;
 mod config;
+mod inbound;
 mod receipt;
 mod request;
 mod signature;

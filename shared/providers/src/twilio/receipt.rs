@@ -1,6 +1,6 @@
 //! Twilio's status callbacks: forms that name a message and its status, posted to the message's `StatusCallback`
 //! (<https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks>). They may come repeatedly and in
-//! any order, and further parameters may be added.
+//! any order, and further parameters may be added. Messages that recipients send come as calls of the same form (`inbound.rs`).
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,17 @@ use carillon_domain::{DeliveryStatus, suppression::SuppressionReason};
 use http::header::CONTENT_TYPE;
 use url::form_urlencoded;
 
-use super::codes::{Meaning, meaning};
+use super::{
+    codes::{Meaning, meaning},
+    inbound::{Parameters, RECEIVED, Sender},
+};
 use crate::receipt::{Callback, Receipt, ReceiptStep, SuppressedAddress, UnreadableCall};
 
 /// The parameter of the callback's URL that has the signed reference.
 pub(super) const REFERENCE: &str = "reference";
 
-type Parameters = BTreeMap<String, String>;
-
-/// Reads a callback.
-pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
+/// Reads a callback to the account of a sender.
+pub(super) fn read(call: &Callback<'_>, sender: &Sender) -> Result<Receipt, UnreadableCall> {
     let parameters = parameters(call)?;
     let given = |names: [&str; 2]| {
         names
@@ -33,6 +34,17 @@ pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
         named(["MessageSid", "SmsSid"])?,
         named(["MessageStatus", "SmsStatus"])?,
     );
+    if status == RECEIVED {
+        return Ok(Receipt {
+            reference: None,
+            id: format!("{sid}/{status}"),
+            at: None,
+            message_id: Some(sid.to_owned()),
+            step: None,
+            suppressed: None,
+            opted_in: sender.opted_in(&parameters),
+        });
+    }
     // A success has the code 0, or none.
     let code = given(["ErrorCode"; 2])
         .and_then(|code| code.parse::<u32>().ok())
@@ -55,6 +67,7 @@ pub(super) fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
         message_id: Some(sid.to_owned()),
         step,
         suppressed,
+        opted_in: None,
     })
 }
 
@@ -91,8 +104,7 @@ fn step(status: &str, code: Option<u32>) -> Option<ReceiptStep> {
             "the message was cancelled at the provider",
         ),
         "read" => ReceiptStep::plain(DeliveryStatus::Opened),
-        // Other statuses lead to no step. `receiving` and `received` belong to messages that the account itself
-        // receives.
+        // Other statuses lead to no step. `receiving` belongs to messages that the account itself receives.
         _ => return None,
     })
 }
@@ -155,7 +167,11 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::*;
-    use crate::receipt::testing::summary;
+    use crate::{receipt::testing::summary, twilio::testing::config};
+
+    fn read(call: &Callback<'_>) -> Result<Receipt, UnreadableCall> {
+        super::read(call, &Sender::of(&config()))
+    }
 
     fn read_form(form: &str) -> Result<Receipt, UnreadableCall> {
         read(&Callback {
@@ -235,6 +251,20 @@ mod tests {
             read_form("SmsSid=SM1&SmsStatus=delivered&To=%2B49151").unwrap(),
             receipt
         );
+    }
+
+    #[test]
+    fn start_to_the_accounts_number_is_an_opt_in_and_has_no_reference() {
+        let form = "MessageSid=SM2&SmsStatus=received&From=%2B491511234567&To=%2B15550001111&Body=Start";
+        let receipt = read_form(form).unwrap();
+        assert_eq!(summary(&receipt), "nothing opted in +491511234567");
+        assert_eq!(
+            (receipt.reference.as_deref(), receipt.id.as_str()),
+            (None, "SM2/received")
+        );
+        // A status callback whose parameters look like an inbound message is none.
+        let form = "MessageSid=SM1&MessageStatus=sent&From=%2B491511234567&To=%2B15550001111&Body=START";
+        assert_eq!(told(form), "sent -");
     }
 
     #[test]

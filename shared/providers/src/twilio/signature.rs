@@ -15,6 +15,7 @@ use url::{Url, form_urlencoded};
 use super::{
     TwilioConfig,
     callback::RETRIES,
+    inbound::Sender,
     receipt::{is_json, query, read},
 };
 use crate::receipt::{Callback, NotGenuine, Receipt, SignedReceipts, UnreadableCall};
@@ -25,6 +26,8 @@ pub(super) struct TwilioReceipts {
     urls: Vec<String>,
     /// One token, or two during a rotation.
     tokens: Vec<Key>,
+    /// The sender of the account's messages.
+    sender: Sender,
 }
 
 impl TwilioReceipts {
@@ -34,6 +37,7 @@ impl TwilioReceipts {
             .into_iter()
             .flatten();
         Self {
+            sender: Sender::of(config),
             urls: spellings(url),
             tokens: tokens
                 .map(|token| Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose_secret().as_bytes()))
@@ -104,7 +108,7 @@ impl SignedReceipts for TwilioReceipts {
     }
 
     fn read(&self, call: &Callback<'_>) -> Result<Vec<Receipt>, UnreadableCall> {
-        read(call).map(|receipt| vec![receipt])
+        read(call, &self.sender).map(|receipt| vec![receipt])
     }
 }
 

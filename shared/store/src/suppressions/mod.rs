@@ -2,11 +2,13 @@
 //! and the keyed hash of channel and address, so it holds for all users and guests with the address.
 //!
 //! An address has one entry. A stronger reason replaces a weaker one (`write.rs`). A registration of the address deletes
-//! an entry that came from a provider's verdict. A person can end any entry. An entry that a person has ended stays for a
+//! an entry that came from a provider's verdict. A recipient's START ends the opt-out of the same provider account (`opt_ins.rs`). A
+//! person can end any entry. An entry that was ended so stays for a
 //! day as an expired one, so that the answer to an older message does not add it again.
 
 mod former;
 mod list;
+mod opt_ins;
 mod people;
 mod rekey;
 mod rows;
@@ -21,6 +23,7 @@ use carillon_domain::{
     decide::SuppressedGuests,
 };
 
+pub use self::opt_ins::OptIn;
 pub use self::rows::{Change, Imported, Strike, SuppressionFilter, SuppressionPut, SuppressionView};
 pub(crate) use self::{
     former::{adopt_user, former_reason},

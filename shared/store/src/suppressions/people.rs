@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The path of an entry, with the address masked, as the audit log shows it.
-fn path(channel: Channel, masked: &str) -> String {
+pub(super) fn path(channel: Channel, masked: &str) -> String {
     format!("/v1/suppressions/{channel}/{masked}")
 }
 

@@ -19,6 +19,7 @@ mod fallbacks;
 mod faults;
 mod former;
 mod hung;
+mod opt_ins;
 mod queries;
 mod quotas;
 mod read_model;

@@ -78,6 +78,13 @@ impl Installation {
         answer.json().await.expect("JSON")
     }
 
+    /// Sends a text message from a recipient to a sender of the simulator's Twilio.
+    pub async fn reply(&self, reply: &Value) {
+        let url = format!("{}/v1/replies", self.simulator);
+        let answer = self.http.post(url).json(reply).send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 202);
+    }
+
     /// Puts a fault script into force in the simulator.
     pub async fn faults(&self, faults: &Value) {
         let request = self
