@@ -40,7 +40,7 @@ impl DeliveryAttempt {
         self.delivery.priority
     }
 
-    /// The status record of an outcome.
+    /// The status record of an outcome. Its steps belong to this attempt, or to the earlier one that the outcome proves.
     pub(crate) fn update(&self, concluded: &Conclusion) -> DeliveryUpdate {
         let delivery = &self.delivery;
         DeliveryUpdate {
@@ -55,7 +55,7 @@ impl DeliveryAttempt {
             channel: delivery.channel,
             accepted_at: delivery.accepted_at,
             generation: self.generation,
-            attempt: self.attempt,
+            attempt: concluded.proves.unwrap_or(self.attempt),
             to_masked: concluded.to_masked.clone(),
             provider: concluded.provider.as_deref().map(Into::into),
             provider_message_id: match &concluded.verdict {

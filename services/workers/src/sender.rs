@@ -1,7 +1,8 @@
 //! The interface between the deliver stage and a provider account.
 
 use async_trait::async_trait;
-use carillon_providers::{OutgoingMessage, SendOutcome};
+use carillon_domain::conclusion::UncertainSend;
+use carillon_providers::{FoundMessage, OutgoingMessage, SendOutcome};
 use tokio::sync::watch;
 
 /// Calls one provider account.
@@ -14,5 +15,20 @@ pub trait Sender: Send + Sync {
     /// The number of messages that it sends at the same time, which may change; further ones wait. `None`: no limit.
     fn connections(&self) -> Option<watch::Receiver<usize>> {
         None
+    }
+
+    /// Whether the provider has a list in which a message can be looked up whose send had no answer.
+    fn has_list(&self) -> bool {
+        false
+    }
+
+    /// Looks a message up in the provider's list: the message of one of these sends, or none. The error is the code of an answer that
+    /// leaves it unknown.
+    async fn find(
+        &self,
+        _message: &OutgoingMessage,
+        _sends: &[UncertainSend],
+    ) -> Result<Option<FoundMessage>, String> {
+        Err("no-list".to_owned())
     }
 }

@@ -17,11 +17,11 @@ pub const FALLBACK_REACHED: &str = "fallback_reached";
 
 /// The outcome of an attempt. It is stored in the send ledger, so that a record that is read again gives the same
 /// statuses without a second send.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Conclusion {
     /// The consequence.
     pub verdict: Consequence,
-    /// The steps of the attempt, oldest first.
+    /// The steps of the attempt, oldest first; of an earlier attempt if `proves` names one.
     pub steps: Vec<TimelineStep>,
     /// The provider account that was asked.
     #[serde(default)]
@@ -32,10 +32,30 @@ pub struct Conclusion {
     /// The template that was rendered.
     #[serde(default)]
     pub template: Option<TemplateRef>,
+    /// The send of this attempt, if its fate is unknown and the provider can be asked about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<UncertainSend>,
+    /// The earlier attempt that turned out to be accepted, so that this one was not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proves: Option<u32>,
+}
+
+/// A send of which it is unknown whether the provider took the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncertainSend {
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// The provider account that was called; `None` if a worker ended before it recorded that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The time before which the provider was not called.
+    pub from: Timestamp,
+    /// The time at which the attempt was given up.
+    pub until: Timestamp,
 }
 
 /// The consequence of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Consequence {
     /// The provider accepted the message.
@@ -60,6 +80,7 @@ pub enum Consequence {
         reason: String,
     },
     /// The delivery ends without a message: expired, suppressed, cancelled, or its address is dead.
+    #[default]
     Over,
 }
 
@@ -88,9 +109,20 @@ impl Conclusion {
                 code: Some(code.to_owned()),
                 detail: Some(detail),
             }],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Self::default()
+        }
+    }
+
+    /// The outcome of an attempt that is not sent, because the provider has accepted the message of an earlier one. Its step belongs to
+    /// the earlier attempt, so that receipts of that attempt follow it.
+    #[must_use]
+    pub fn proven(earlier: u32, provider: &str, message_id: Option<String>, step: TimelineStep) -> Self {
+        Self {
+            verdict: Consequence::Sent { message_id },
+            steps: vec![step],
+            provider: Some(provider.to_owned()),
+            proves: Some(earlier),
+            ..Self::default()
         }
     }
 
@@ -132,5 +164,14 @@ mod tests {
             Consequence::Again { counts: false, .. }
         ));
         assert_eq!(conclusion.status(), None);
+        assert_eq!((conclusion.uncertain, conclusion.proves), (None, None));
+    }
+
+    #[test]
+    fn an_outcome_without_an_uncertain_send_has_the_former_form() {
+        let json = serde_json::to_value(Conclusion::default()).unwrap();
+        let mut names: Vec<&String> = json.as_object().unwrap().keys().collect();
+        names.sort();
+        assert_eq!(names, ["provider", "steps", "template", "to_masked", "verdict"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
-use carillon_domain::Timestamp;
+use carillon_domain::{Timestamp, conclusion::UncertainSend};
 use url::Url;
 
 use crate::{
@@ -18,6 +18,46 @@ pub trait HttpRequests: Send + Sync + 'static {
 
     /// The outcome of the message, according to the provider's answer.
     fn classify(&self, answer: &ProviderResponse, now: Timestamp) -> SendOutcome;
+
+    /// The list of accepted messages in which an earlier copy of a message may be found; `None` if the provider has none.
+    fn sent_list(&self) -> Option<&dyn SentList> {
+        None
+    }
+}
+
+/// A provider's list of accepted messages. A sender whose call had no answer looks its message up before it sends it again.
+pub trait SentList: Send + Sync {
+    /// The request for the first page that may have the message of one of these sends.
+    fn first_page(&self, message: &OutgoingMessage, sends: &[UncertainSend]) -> ProviderRequest;
+
+    /// Reads a page. `is_anothers` tells whether the message of an id is known to be another delivery's.
+    fn read_page(
+        &self,
+        answer: &ProviderResponse,
+        message: &OutgoingMessage,
+        sends: &[UncertainSend],
+        is_anothers: &dyn Fn(&str) -> bool,
+    ) -> SentPage;
+}
+
+/// A page of a list of accepted messages.
+#[derive(Debug)]
+pub enum SentPage {
+    /// The message of one of the sends is on it.
+    Found(FoundMessage),
+    /// It is not on this page; the request for the next one, if there is one.
+    NotHere(Option<ProviderRequest>),
+    /// The answer is no page. It holds the structured code.
+    Unanswered(String),
+}
+
+/// A message that the provider has accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundMessage {
+    /// The attempt that sent it.
+    pub attempt: u32,
+    /// The provider's id of the message.
+    pub message_id: String,
 }
 
 /// A complete request. Headers with credentials are marked as sensitive.
@@ -42,6 +82,15 @@ impl ProviderRequest {
             url,
             headers,
             body,
+        }
+    }
+
+    pub(crate) fn get(url: Url) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
         }
     }
 

@@ -24,7 +24,7 @@ pub mod webhook;
 pub use accounts::{AccountsError, ProvidersConfig, platforms_served};
 pub use apns::ApnsConfig;
 pub use fcm::FcmConfig;
-pub use http::{HttpRequests, NoAnswer, ProviderRequest, ProviderResponse};
+pub use http::{FoundMessage, HttpRequests, NoAnswer, ProviderRequest, ProviderResponse, SentList, SentPage};
 pub use kinds::{ProviderConfig, ProviderKind};
 pub use message::OutgoingMessage;
 pub use outcome::{Class, Refusal, Scope, SendOutcome};

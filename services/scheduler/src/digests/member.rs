@@ -188,9 +188,7 @@ impl Unjudged {
         let conclusion = Conclusion {
             verdict: Consequence::Over,
             steps: vec![step.clone()],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Conclusion::default()
         };
         let outcome = serde_json::value::to_raw_value(&conclusion)
             .map_err(|_| StoreError::Corrupt { what: "an outcome" })?;

@@ -17,8 +17,8 @@ mod tests;
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use carillon_domain::{Channel, Platform};
-use carillon_providers::{Class, OutgoingMessage, Scope, SendOutcome};
+use carillon_domain::{Channel, Platform, conclusion::UncertainSend};
+use carillon_providers::{Class, FoundMessage, OutgoingMessage, Scope, SendOutcome};
 use tokio::time::Instant;
 
 use self::{
@@ -157,6 +157,29 @@ impl Account {
     /// Waits for a connection, which is released when the permit is dropped.
     pub(crate) async fn connection(&self) -> Taken {
         self.connections.connection().await
+    }
+
+    /// Whether the provider has a list in which an uncertain send can be looked up.
+    pub(crate) fn has_list(&self) -> bool {
+        self.sender.has_list()
+    }
+
+    /// Looks the message of an uncertain send up in the provider's list. Answers of the list say nothing about sending, so the breaker
+    /// does not learn from them. The error is the code of an answer that leaves it unknown.
+    pub(crate) async fn find(
+        &self,
+        message: &OutgoingMessage,
+        sends: &[UncertainSend],
+    ) -> Result<Option<FoundMessage>, String> {
+        let found = self.sender.find(message, sends).await;
+        let result = match &found {
+            Ok(Some(_)) => "found",
+            Ok(None) => "absent",
+            Err(_) => "unanswered",
+        };
+        metrics::counter!("carillon_look_ups_total", "provider" => self.name.to_string(), "result" => result)
+            .increment(1);
+        found
     }
 
     /// Sends and learns from the outcome.

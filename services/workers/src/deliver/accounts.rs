@@ -170,9 +170,7 @@ impl Deliver {
         let concluded = Conclusion {
             verdict,
             steps: vec![step],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Conclusion::default()
         };
         self.conclude(claimed, concluded);
     }

@@ -238,7 +238,7 @@ impl Deliver {
                     // The claim was pruned meanwhile and is ours now. We have not sent, and it is unknown whether the
                     // lost owner did.
                     Some(ClaimVerdict::Claimed) | None => {
-                        return self.uncertain(claimed, "worker-lost");
+                        return self.uncertain(claimed, "worker-lost", None);
                     }
                 }
                 continue;
@@ -248,12 +248,12 @@ impl Deliver {
                     Ok(concluded) => return self.say(claimed.task, &concluded).await,
                     Err(error) => {
                         tracing::error!(delivery = %key.delivery_id, %error, "the ledger's outcome cannot be read");
-                        return self.uncertain(claimed, "ledger-unreadable");
+                        return self.uncertain(claimed, "ledger-unreadable", Some(taken.claimed_at));
                     }
                 }
             }
             if self.take_over(&claimed, &taken).await {
-                return self.uncertain(claimed, "worker-lost");
+                return self.uncertain(claimed, "worker-lost", Some(taken.claimed_at));
             }
             // The owner is at work. This record's task waits until the attempt has an outcome or its lease has
             // passed.
@@ -284,10 +284,11 @@ impl Deliver {
                 .await
     }
 
-    /// Concludes an attempt for which it is unknown whether the message went out. The category decides whether to
-    /// send again.
-    fn uncertain(&self, claimed: ClaimedTask, code: &str) {
+    /// Concludes an attempt for which it is unknown whether the message went out. If it did, that was after the
+    /// time `from`. The category decides whether to send again.
+    fn uncertain(&self, claimed: ClaimedTask, code: &str, from: Option<Timestamp>) {
         let now = self.clock.now();
+        let uncertain = from.and_then(|from| self.uncertain_send(claimed.task.attempt, None, from));
         let verdict = match claimed.task.delivery.on_uncertain {
             OnUncertain::Resend => self.again(&claimed.task, Some(now), None),
             OnUncertain::Hold => None,
@@ -315,9 +316,8 @@ impl Deliver {
         let concluded = Conclusion {
             verdict,
             steps,
-            provider: None,
-            to_masked: None,
-            template: None,
+            uncertain,
+            ..Conclusion::default()
         };
         self.conclude(claimed, concluded);
     }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use carillon_bus::{Inbound, OutRecord, Queue, Record, dead_letter, headers, retry};
 use carillon_domain::{
     Delivery, DeliveryId, DeliveryStatus, Lane, StatusRecord, Timestamp,
+    conclusion::UncertainSend,
     dead_letter::{DeadLetter, FailureClass},
     status::TimelineStep,
 };
@@ -22,6 +23,7 @@ use super::{
     claim::ClaimedTask,
     publish::Outgoing,
     task::{Conclusion, Consequence, Task, UNCOUNTED},
+    uncertain,
 };
 use crate::attempt::DeliveryAttempt;
 
@@ -174,7 +176,8 @@ impl Deliver {
         out.push(Outgoing::status(self.status(&status, &task.inbound.record)));
         match &concluded.verdict {
             Consequence::Again { due, counts } => {
-                out.push(self.another(&task.inbound.record, task, *due, *counts));
+                let uncertain = concluded.uncertain.as_ref();
+                out.push(self.another(&task.inbound.record, task, (*due, *counts), uncertain));
             }
             Consequence::Dead { class, code, reason } => {
                 let provider = concluded.provider.clone();
@@ -190,8 +193,8 @@ impl Deliver {
         &self,
         record: &Record,
         attempt: &DeliveryAttempt,
-        due: Timestamp,
-        counts: bool,
+        (due, counts): (Timestamp, bool),
+        uncertain: Option<&UncertainSend>,
     ) -> Outgoing {
         let place = (self.channel, attempt.lane());
         let (topics, policy, now) = (self.bus.topics(), self.bus.retry_policy(), self.clock.now());
@@ -200,6 +203,9 @@ impl Deliver {
         let mut out = retry::schedule(topics, policy, record, place, attempt.attempt + 1, due, now);
         if !counts {
             out.headers.insert(UNCOUNTED, (attempt.uncounted + 1).to_string());
+        }
+        if let Some(uncertain) = uncertain {
+            uncertain::note(&mut out.headers, uncertain);
         }
         self.waiting(record, attempt, out)
     }
@@ -216,9 +222,7 @@ impl Deliver {
                 code: Some(code.to_owned()),
                 detail: Some(reason.to_owned()),
             }],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Conclusion::default()
         };
         let status = StatusRecord::Delivery(attempt.update(&concluded));
         let status = Outgoing::status(self.status(&status, from));
@@ -285,9 +289,7 @@ pub(super) fn bug(now: Timestamp, reason: String) -> Conclusion {
             reason,
         },
         steps: vec![step],
-        provider: None,
-        to_masked: None,
-        template: None,
+        ..Conclusion::default()
     }
 }
 

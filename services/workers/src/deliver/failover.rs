@@ -37,6 +37,14 @@ pub(super) fn may_fail_over(ruled: &Ruled) -> bool {
 }
 
 impl Passed {
+    /// The beginning of an attempt, with the step that comes before all others.
+    pub(super) fn after(step: Option<TimelineStep>) -> Self {
+        Self {
+            steps: step.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// The account takes no messages now.
     pub(super) fn closed(&mut self, now: Timestamp, complaint: &Complaint) {
         let until = match complaint.left {

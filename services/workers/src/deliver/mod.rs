@@ -15,6 +15,7 @@ mod strike;
 mod task;
 #[cfg(test)]
 mod testing;
+mod uncertain;
 
 use std::{sync::Arc, time::Duration};
 

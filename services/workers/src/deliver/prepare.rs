@@ -142,9 +142,7 @@ impl Deliver {
         let concluded = Conclusion {
             verdict: Consequence::Over,
             steps: vec![step],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Conclusion::default()
         };
         self.conclude(claimed, concluded);
     }
@@ -167,9 +165,8 @@ impl Deliver {
             Conclusion {
                 verdict,
                 steps: vec![step],
-                provider: None,
                 to_masked,
-                template: None,
+                ..Conclusion::default()
             },
         );
     }

@@ -22,6 +22,7 @@ use super::{
     failover::{self, Passed},
     prepare::Ready,
     task::{Conclusion, Consequence, Task},
+    uncertain::Earlier,
 };
 use crate::{account::Ruled, policy::Course};
 
@@ -121,7 +122,21 @@ impl Deliver {
         } = ready;
         let message = self.message(&claimed.task, to, platform, rendered.content, secrets);
         let mut reservation = claimed.reservation.take();
-        let (mut passed, mut last) = (Passed::default(), None);
+        let mut passed = match self.earlier(&mut claimed, &message).await {
+            Earlier::Accepted(concluded) => {
+                let to_masked = Some(to_masked);
+                return self.conclude(
+                    claimed,
+                    Conclusion {
+                        to_masked,
+                        ..*concluded
+                    },
+                );
+            }
+            Earlier::Send(step) => Passed::after(step),
+            Earlier::Lost => return self.settle(claimed, None).await,
+        };
+        let mut last = None;
         let choice = self.routes.choice(&claimed.task.delivery, &message.to);
         let mut accounts = self.serving(&choice.accounts, platform);
         while let Some(account) = accounts.next() {
@@ -155,6 +170,10 @@ impl Deliver {
         } else {
             self.judge(&claimed.task, &ruled)
         };
+        let is_uncertain = ruled.course == Course::Uncertain;
+        let uncertain = is_uncertain
+            .then(|| self.uncertain_send(claimed.task.attempt, Some(account), sending_at))
+            .flatten();
         let (verdict, step) = judged;
         let mut steps = passed.steps;
         steps.extend(step);
@@ -164,6 +183,8 @@ impl Deliver {
             provider: Some(account.name().to_string()),
             to_masked: Some(to_masked),
             template: Some(rendered.template),
+            uncertain,
+            proves: None,
         };
         self.conclude(claimed, concluded);
     }
@@ -310,9 +331,7 @@ impl Deliver {
         let concluded = Conclusion {
             verdict,
             steps: vec![step],
-            provider: None,
-            to_masked: None,
-            template: None,
+            ..Conclusion::default()
         };
         self.conclude(claimed, concluded);
     }

@@ -152,7 +152,7 @@ impl Deliver {
             }],
             provider: Some(account.name().to_string()),
             to_masked: Some(strike.masked),
-            template: None,
+            ..Conclusion::default()
         };
         // A status of the failed attempt would not replace its end.
         let next = DeliveryAttempt {
@@ -163,7 +163,7 @@ impl Deliver {
         let status = StatusRecord::Delivery(next.update(&concluded));
         [
             Outgoing::status(self.status(&status, &record)),
-            self.another(&record, &attempt, due, false),
+            self.another(&record, &attempt, (due, false), None),
         ]
     }
 }

@@ -1,5 +1,6 @@
 //! The senders, one for each kind of provider.
 
+mod accepted;
 mod apns;
 mod fcm;
 mod http;

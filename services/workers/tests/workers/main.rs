@@ -38,6 +38,8 @@ mod smtp_replies;
 mod support;
 mod suppressions;
 mod twilio;
+mod twilio_list;
+mod uncertain;
 mod webhook_sender;
 mod webhooks;
 mod written;

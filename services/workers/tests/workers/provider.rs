@@ -8,8 +8,9 @@ use std::{
 
 use async_trait::async_trait;
 use carillon_domain::Content;
+use carillon_domain::conclusion::UncertainSend;
 use carillon_domain::{Channel, DeliveryId, Timestamp, clock::SharedClock, contact::DeathReason};
-use carillon_providers::{OutgoingMessage, Refusal, Scope, SendOutcome};
+use carillon_providers::{FoundMessage, OutgoingMessage, Refusal, Scope, SendOutcome};
 use carillon_workers::{Account, Sender, Tuning};
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
@@ -41,6 +42,22 @@ pub(crate) struct Provider {
     usual: Mutex<Option<SendOutcome>>,
     calls: Mutex<Vec<Call>>,
     held: watch::Sender<Held>,
+    /// The answers of the list of messages; `None`: the provider has none.
+    list: Mutex<Option<VecDeque<Listed>>>,
+    /// The sends that the list was asked about.
+    looked_up: Mutex<Vec<Vec<UncertainSend>>>,
+}
+
+/// An answer of the list of messages.
+pub(crate) type Listed = Result<Option<FoundMessage>, String>;
+
+/// The answer of a list that has the message of an attempt.
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the answers of a list")]
+pub(crate) fn listed(attempt: u32, message_id: &str) -> Listed {
+    Ok(Some(FoundMessage {
+        attempt,
+        message_id: message_id.to_owned(),
+    }))
 }
 
 impl Provider {
@@ -51,6 +68,8 @@ impl Provider {
             usual: Mutex::default(),
             calls: Mutex::default(),
             held: watch::Sender::new(Held::Nothing),
+            list: Mutex::default(),
+            looked_up: Mutex::default(),
         })
     }
 
@@ -81,6 +100,16 @@ impl Provider {
             .entry(event.to_owned())
             .or_default()
             .extend(outcomes);
+    }
+
+    /// Gives the provider a list of messages with these answers; after them, it has no message.
+    pub(crate) fn lists(&self, answers: impl IntoIterator<Item = Listed>) {
+        *self.list.lock() = Some(answers.into_iter().collect());
+    }
+
+    /// The attempts and accounts of the sends that the list was asked about, one entry for each time.
+    pub(crate) fn looked_up(&self) -> Vec<Vec<UncertainSend>> {
+        self.looked_up.lock().clone()
     }
 
     /// Holds back the answers for these events until [`Provider::lets_go`].
@@ -135,6 +164,16 @@ impl Sender for Provider {
         scripted.or_else(usual).unwrap_or(SendOutcome::Ok {
             message_id: Some(format!("message of {event}")),
         })
+    }
+
+    fn has_list(&self) -> bool {
+        self.list.lock().is_some()
+    }
+
+    async fn find(&self, _: &OutgoingMessage, sends: &[UncertainSend]) -> Listed {
+        self.looked_up.lock().push(sends.to_vec());
+        let mut list = self.list.lock();
+        list.as_mut().unwrap().pop_front().unwrap_or(Ok(None))
     }
 }
 

@@ -174,7 +174,12 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
         let server = HttpServer::start().await;
         server.answers(
             MESSAGES,
-            [reply(503, &json!({})), reply(400, &error(21_614, 400))],
+            [
+                reply(503, &json!({})),
+                reply(400, &error(21_614, 400)),
+                // The list of messages, which the sender asks before it sends the first one again.
+                reply(200, &json!({"messages": [], "next_page_uri": null})),
+            ],
         );
         let mut providers = ProvidersConfig::default();
         providers.insert("main", config(&server.url));
@@ -202,7 +207,8 @@ async fn a_delivery_goes_from_the_bus_to_twilio_and_its_answer_into_the_status()
         worker.end().await;
         let updates = setting.written.updates("e-1");
         assert_eq!(updates[1].provider.as_deref(), Some("main"));
-        assert_eq!(updates[1].provider_message_id.as_deref(), Some("SM3"));
+        assert_eq!(updates[1].steps[0].code.as_deref(), Some("not-found-at-provider"));
+        assert_eq!(updates[1].provider_message_id.as_deref(), Some("SM4"));
     })
     .await;
 }

@@ -6,6 +6,7 @@ mod check;
 mod codes;
 mod config;
 mod inbound;
+mod list;
 mod receipt;
 mod request;
 mod signature;

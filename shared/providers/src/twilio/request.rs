@@ -13,7 +13,7 @@ use super::{
     config::check_token,
 };
 use crate::{
-    http::{HttpRequests, ProviderRequest, ProviderResponse},
+    http::{HttpRequests, ProviderRequest, ProviderResponse, SentList},
     message::{OutgoingMessage, wrong_content},
     outcome::{Refusal, SendOutcome},
     setting::SettingError,
@@ -21,11 +21,11 @@ use crate::{
 
 /// The requests to one Twilio account.
 pub struct TwilioRequests {
-    url: Url,
+    pub(super) url: Url,
     /// HTTP's basic authentication.
-    authorization: HeaderValue,
+    pub(super) authorization: HeaderValue,
     /// `From` or `MessagingServiceSid`, and its value.
-    origin: (&'static str, String),
+    pub(super) origin: (&'static str, String),
     /// The URL of status callbacks.
     callbacks: Option<Url>,
 }
@@ -89,6 +89,10 @@ impl HttpRequests for TwilioRequests {
 
     fn classify(&self, answer: &ProviderResponse, _now: Timestamp) -> SendOutcome {
         classify(answer)
+    }
+
+    fn sent_list(&self) -> Option<&dyn SentList> {
+        Some(self)
     }
 }
 

@@ -43,9 +43,7 @@ fn sent(now: Timestamp) -> Conclusion {
             code: None,
             detail: None,
         }],
-        provider: None,
-        to_masked: None,
-        template: None,
+        ..Conclusion::default()
     }
 }
 
