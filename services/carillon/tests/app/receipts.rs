@@ -138,17 +138,22 @@ fn a_recipient_who_says_stop_gets_no_message_until_start() {
                 .reply(&json!({"from": phone, "to": "+15550001111", "text": text}))
                 .await;
         };
-        let suppressed = async || {
-            carillon.get(&format!("/v1/suppressions/sms/{phone}")).await["reason"].clone()
-        };
+        let suppressed =
+            async || carillon.get(&format!("/v1/suppressions/sms/{phone}")).await["reason"].clone();
         post(&carillon, "first", "sms", json!({"phone": phone})).await;
         reaches(&carillon, "first", "delivered").await;
         reply("STOP").await;
         post(&carillon, "stopped", "sms", json!({"phone": phone})).await;
         reaches(&carillon, "stopped", "failed").await;
-        wait_for("the opt-out", PATIENCE, || async { suppressed().await == "opted_out" }).await;
+        wait_for("the opt-out", PATIENCE, || async {
+            suppressed().await == "opted_out"
+        })
+        .await;
         reply("START").await;
-        wait_for("the opt-in", PATIENCE, || async { suppressed().await == Value::Null }).await;
+        wait_for("the opt-in", PATIENCE, || async {
+            suppressed().await == Value::Null
+        })
+        .await;
         let log = carillon.get("/v1/audit").await;
         assert_eq!(
             (&log["items"][0]["action"], &log["items"][0]["key_name"]),
@@ -181,6 +186,65 @@ fn a_receipt_with_a_wrong_signature_is_refused_and_counted() {
         let delivery = reaches(&carillon, "forged", "sent").await;
         assert_eq!(steps(&delivery), ["queued", "sending", "sent"]);
         assert_eq!(carillon.get("/v1/suppressions").await["items"], json!([]));
+    });
+}
+
+/// The only text message that the simulator received, and its delivery, after all of its work has ended.
+async fn sent_once(carillon: &Installation, event: &str, status: &str, step: &str) {
+    reaches(carillon, event, status).await;
+    let stopped = || async {
+        let delivery = delivery(carillon, event).await;
+        let timeline = delivery["timeline"].as_array().cloned().unwrap_or_default();
+        timeline.iter().any(|one| one["code"] == step)
+    };
+    wait_for(step, PATIENCE, stopped).await;
+    carillon.settle(1).await;
+    let delivery = reaches(carillon, event, status).await;
+    assert_eq!(delivery["attempt"], 1, "{delivery}");
+    let messages = carillon.messages("channel=sms").await;
+    assert_eq!(messages.len(), 1, "{delivery}");
+    assert_eq!(
+        messages[0]["provider_message_id"],
+        delivery["provider_message_id"]
+    );
+}
+
+#[test]
+fn a_receipt_of_a_message_without_an_answer_stops_its_second_copy() {
+    with_installation_of(with_receipts(&[]), |carillon| async move {
+        // The receipts come while the worker still waits for the answer.
+        let hung = json!([{"provider": "twilio", "action": "hang", "recorded": true}]);
+        carillon.faults(&hung).await;
+        post(&carillon, "hung", "sms", json!({"phone": "+4915112345678"})).await;
+        sent_once(&carillon, "hung", "delivered", "proven-by-receipt").await;
+        assert!(steps(&delivery(&carillon, "hung").await).contains(&"uncertain"));
+    });
+}
+
+#[test]
+fn a_message_without_an_answer_that_twilios_list_has_is_not_sent_again() {
+    with_installation_of(setup(), |carillon| async move {
+        let lost = json!([{"provider": "twilio", "action": "reset", "recorded": true}]);
+        carillon.faults(&lost).await;
+        post(&carillon, "lost", "sms", json!({"phone": "+4915112345678"})).await;
+        sent_once(&carillon, "lost", "sent", "found-at-provider").await;
+        // A message that Twilio has not taken is sent again after its list was asked.
+        carillon
+            .faults(&json!([{"provider": "twilio", "action": "reset"}]))
+            .await;
+        post(&carillon, "never", "sms", json!({"phone": "+4915100000001"})).await;
+        reaches(&carillon, "never", "uncertain").await;
+        carillon.faults(&json!([])).await;
+        let delivery = reaches(&carillon, "never", "sent").await;
+        let timeline = delivery["timeline"].as_array().unwrap();
+        assert!(
+            timeline
+                .iter()
+                .any(|step| step["code"] == "not-found-at-provider"),
+            "{delivery}"
+        );
+        assert_eq!(carillon.messages("channel=sms").await.len(), 2);
+        carillon.settle(2).await;
     });
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod body;
 mod bounded;
+mod proof;
 mod record;
 mod refusal;
 mod sns;

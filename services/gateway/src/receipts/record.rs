@@ -10,15 +10,21 @@ use carillon_domain::{
 };
 use carillon_providers::{Receipt, ReceiptStep, Reference, SuppressedAddress};
 use carillon_runtime::http::{Problem, ProblemKind};
-use carillon_store::{send_ledger::SendKey, suppressions::{OptIn, Strike}};
+use carillon_store::{
+    send_ledger::SendKey,
+    suppressions::{OptIn, Strike},
+};
 
-use super::ReceiptAccount;
+use super::{
+    ReceiptAccount,
+    proof::{Proofs, stop_resends},
+};
 use crate::{error::ApiError, ingest::in_time, state::GatewayState};
 
 /// `Retry-After` when the bus did not take the records.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Records receipts, durably on success. After an error some may be recorded, and the provider repeats the call. The
+/// Records receipts, durably on success. Attempts that would send a reported message again are stopped before. After an error some may be recorded, and the provider repeats the call. The
 /// repeat is harmless: an address is suppressed once, and readers count records of the same receipt once.
 pub(crate) async fn record(
     state: &GatewayState,
@@ -27,6 +33,7 @@ pub(crate) async fn record(
 ) -> Result<(), ApiError> {
     let now = state.clock.now();
     let (mut records, mut strikes, mut results) = (Vec::new(), Vec::new(), Vec::new());
+    let mut proofs = Proofs::default();
     for receipt in receipts {
         if let Some(address) = receipt.opted_in {
             results.push(opt_in(state, account, address).await?);
@@ -58,6 +65,7 @@ pub(crate) async fn record(
             strikes.push(strike(state, account, &reference, suppressed).await?);
         }
         if let Some(step) = receipt.step.clone() {
+            proofs.note(attempt_of(&reference), step.status, receipt.message_id.as_ref());
             records.push(status(state, account, reference, &receipt, step, now));
         }
     }
@@ -65,6 +73,7 @@ pub(crate) async fn record(
         let suppressions = state.store.suppressions();
         in_time(suppressions.strike(&strikes)).await?;
     }
+    stop_resends(state, account, proofs).await?;
     if !records.is_empty() {
         state.bus.publish(records).await.map_err(|error| {
             tracing::warn!(account = %account.name, error = &error as &dyn std::error::Error, "the bus did not take receipts");
@@ -91,7 +100,11 @@ async fn opt_in(
     };
     let suppressions = state.store.suppressions();
     let tenants = in_time(suppressions.opt_in(&opt_in)).await?;
-    Ok(if tenants.is_empty() { "opted-in-before" } else { "opted-in" })
+    Ok(if tenants.is_empty() {
+        "opted-in-before"
+    } else {
+        "opted-in"
+    })
 }
 
 /// The record of a receipt. Its key is that of the delivery's other records, so it follows them in their partition.
@@ -128,6 +141,16 @@ fn status(
     OutRecord::new(topic, record.record_key(), record.to_wire()).with(headers::TENANT, tenant)
 }
 
+/// The attempt that a reference names.
+fn attempt_of(reference: &Reference) -> SendKey {
+    SendKey {
+        accepted_at: reference.accepted_at,
+        delivery_id: reference.delivery_id,
+        generation: reference.generation,
+        attempt: reference.attempt,
+    }
+}
+
 /// The entry of an address that takes no messages any more. It counts from the time at which the message was sent: an address
 /// that was registered or lifted since then is not affected.
 async fn strike(
@@ -137,12 +160,7 @@ async fn strike(
     suppressed: &SuppressedAddress,
 ) -> Result<Strike, ApiError> {
     let ledger = state.store.send_ledger();
-    let claimed_at = in_time(ledger.claimed_at(SendKey {
-        accepted_at: reference.accepted_at,
-        delivery_id: reference.delivery_id,
-        generation: reference.generation,
-        attempt: reference.attempt,
-    }));
+    let claimed_at = in_time(ledger.claimed_at(attempt_of(reference)));
     Ok(Strike {
         tenant: reference.tenant.clone(),
         channel: account.channel,

@@ -35,6 +35,7 @@ mod plain_answers;
 mod privacy;
 mod privacy_versions;
 mod producers;
+mod proofs;
 mod receipts;
 mod receipts_calls;
 mod repeated_requests;

@@ -31,7 +31,7 @@ fn delivery() -> DeliveryId {
     DeliveryId(Uuid::from_u128(7))
 }
 
-fn reference() -> Reference {
+pub(crate) fn reference() -> Reference {
     Reference {
         tenant: TenantId::default(),
         event_id: "o-7".into(),
@@ -42,12 +42,12 @@ fn reference() -> Reference {
     }
 }
 
-fn signed_reference(setting: &Setting, reference: &Reference) -> String {
+pub(crate) fn signed_reference(setting: &Setting, reference: &Reference) -> String {
     ReferenceKey::of(setting.env.store.address_key()).sign(reference)
 }
 
 /// A status callback of Twilio, signed with a token.
-fn callback(token: &str, reference: &str, fields: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn callback(token: &str, reference: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let path = format!("/v1/receipts/texts?delivery_id=x&reference={reference}");
     signed_form(token, &path, fields)
 }
@@ -75,7 +75,7 @@ pub(crate) fn signed_form(token: &str, path: &str, fields: &[(&str, &str)]) -> R
         .unwrap()
 }
 
-fn fate<'a>(status: &'a str, code: &'a str) -> [(&'static str, &'a str); 4] {
+pub(crate) fn fate<'a>(status: &'a str, code: &'a str) -> [(&'static str, &'a str); 4] {
     [
         ("MessageSid", "SM1"),
         ("MessageStatus", status),
