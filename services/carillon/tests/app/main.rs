@@ -6,6 +6,7 @@ mod addresses;
 mod administration;
 mod answers;
 mod backends;
+mod breakers;
 mod chaos;
 mod command_errors;
 mod command_line;

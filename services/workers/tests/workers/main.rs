@@ -33,6 +33,7 @@ mod routes;
 mod scopes;
 mod sendgrid;
 mod ses;
+mod shared_breakers;
 mod smtp;
 mod smtp_replies;
 mod support;
