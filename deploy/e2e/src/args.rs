@@ -34,6 +34,8 @@ pub(crate) enum Suite {
     Attacks(AttackArgs),
     /// Replays dead letters while the process that does it is killed, and checks that each goes out exactly once.
     Replays(ReplayArgs),
+    /// Sends deliveries over six providers that fail in every way for a share of them, and checks that each ends right.
+    Outcomes(OutcomeArgs),
 }
 
 /// Options of the attack suite.
@@ -65,6 +67,14 @@ pub(crate) struct ReplayArgs {
     /// The most kills; they end with the job.
     #[arg(long, default_value_t = 20)]
     pub(crate) kills: usize,
+}
+
+/// Options of the outcome suite.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutcomeArgs {
+    /// The number of deliveries.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(300..=150_000))]
+    pub(crate) deliveries: usize,
 }
 
 /// The storage under Carillon.

@@ -1,5 +1,5 @@
-//! `carillon-e2e`: the fault suite, with `attacks` the attack suite, and with `replays` the replay suite (see the modules
-//! of these names). In the fault suite a whole Carillon works under a steady load while its processes and services are
+//! `carillon-e2e`: the fault suite, with `attacks` the attack suite, with `replays` the replay suite, and with `outcomes` the outcome suite
+//! (see the modules of these names). In the fault suite a whole Carillon works under a steady load while its processes and services are
 //! killed, frozen and emptied. Afterwards nothing may be missing, and nothing may have been doubled silently.
 //!
 //! All faults and events are drawn from a seed: the same seed, backend, length and rate give the same faults and
@@ -13,6 +13,7 @@ mod console;
 mod events;
 mod house;
 mod load;
+mod outcomes;
 mod plan;
 mod probe;
 mod providers;
@@ -49,6 +50,14 @@ fn main() -> ExitCode {
             (
                 format!("replays, seed {seed}"),
                 runtime.block_on(replays::run(&args, replays, seed)),
+            )
+        }
+        Some(Suite::Outcomes(outcomes)) => {
+            let seed = args.seed();
+            println!("seed {seed}");
+            (
+                format!("outcomes, seed {seed}"),
+                runtime.block_on(outcomes::run(&args, outcomes, seed)),
             )
         }
         None => {

@@ -249,8 +249,16 @@ async fn start_simulator(
     use rsa::pkcs8::DecodePrivateKey as _;
 
     let key = RsaPrivateKey::from_pkcs8_pem(&secrets.service_account_key)?;
+    // The default port may be taken, so it means a free one here.
+    let usual = Config::default().simulator.smtp_listen;
+    let smtp_listen = if settings.smtp_listen == usual {
+        SimulatorConfig::default().smtp_listen
+    } else {
+        settings.smtp_listen
+    };
     let config = SimulatorConfig {
         listen: args.simulator_listen,
+        smtp_listen,
         data_dir: Some(args.data_dir.join(SIMULATOR_FOLDER)),
         receipts_after: settings.receipts_after,
         twilio_inbound_url: settings.twilio_inbound_url,

@@ -1,0 +1,475 @@
+//! What a run has left, and what is wrong with it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use carillon_domain::{Timestamp, clock::later};
+use serde::Deserialize;
+
+use super::stage::{RETRY_AFTER, is_dead, user_of};
+
+/// The time after a throttle within which messages may still arrive that were under way.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+/// The greatest difference between a time of the provider and one of Carillon, which is measured a little later or rounded.
+const SLACK: Duration = Duration::from_millis(250);
+/// The codes of throttles with a `Retry-After` that concern the whole account, and the provider in the simulator's words. SendGrid's
+/// throttle has no code of its own, and only its account answers so.
+const THROTTLES: [(&str, &str); 4] = [
+    ("QUOTA_EXCEEDED", "fcm"),
+    ("20429", "twilio"),
+    ("http-429", "sendgrid"),
+    ("TooManyRequestsException", "ses"),
+];
+/// APNs throttles one device.
+const THROTTLE_OF_DEVICE: &str = "TooManyRequests";
+/// The providers of the run.
+const PROVIDERS: [&str; 6] = ["amazon", "apns", "fcm", "mails", "smtp", "twilio"];
+/// The cause of a park after a run of failures, as the log names it: a broken connection of APNs or a relay takes all of its messages with it.
+const FAILURES: &str = "many consecutive failures";
+/// The accounts whose providers report the fate of a message.
+const REPORTING: [&str; 3] = ["amazon", "mails", "twilio"];
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Delivery {
+    pub(super) id: String,
+    pub(super) event_id: String,
+    pub(super) channel: String,
+    pub(super) status: String,
+    pub(super) provider: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    pub(super) timeline: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Step {
+    pub(super) at: Timestamp,
+    pub(super) status: String,
+    pub(super) code: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Message {
+    pub(super) provider: String,
+    pub(super) delivery_id: Option<String>,
+    pub(super) received_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Duplicate {
+    pub(super) delivery_id: String,
+    pub(super) count: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Stats {
+    acknowledged: u64,
+    pending: u64,
+    waiting: u64,
+    ended: u64,
+    deliveries_produced: u64,
+    events_difference: i64,
+    deliveries_difference: i64,
+}
+
+impl Stats {
+    /// Whether all deliveries of `accepted` events have ended and the books balance.
+    pub(super) fn is_quiet(&self, accepted: u64) -> bool {
+        self.acknowledged >= accepted
+            && self.pending == 0
+            && self.waiting == 0
+            && self.events_difference == 0
+            && self.deliveries_difference == 0
+    }
+}
+
+impl Delivery {
+    fn is_reported(&self) -> bool {
+        let provider = self.provider.as_deref();
+        provider.is_some_and(|provider| REPORTING.contains(&provider))
+    }
+
+    /// Whether its provider has yet to report what became of it.
+    pub(super) fn waits_for_report(&self) -> bool {
+        self.status == "sent" && self.is_reported()
+    }
+
+    /// Whether it ended as it has to.
+    fn has_right_end(&self) -> bool {
+        let user = user_of(&self.event_id);
+        let is_dead = user.is_some_and(|user| is_dead(user, &self.channel));
+        match (is_dead, self.is_reported()) {
+            // A mailbox's death is reported after its mail was accepted; a number is refused at once.
+            (true, true) => ["bounced", "failed"].contains(&&*self.status),
+            (true, false) => self.status == "failed",
+            (false, true) => self.status == "delivered",
+            (false, false) => self.status == "sent",
+        }
+    }
+}
+
+/// What a run has left.
+pub(super) struct Evidence {
+    /// The number of deliveries.
+    pub(super) expected: usize,
+    pub(super) deliveries: Vec<Delivery>,
+    /// By the delivery's id.
+    pub(super) timelines: HashMap<String, Vec<Step>>,
+    pub(super) messages: Vec<Message>,
+    pub(super) duplicates: Vec<Duplicate>,
+    pub(super) stats: Stats,
+    /// The lines of the logs about parked accounts.
+    pub(super) parks: Vec<String>,
+}
+
+impl Evidence {
+    /// The run in a few lines.
+    pub(super) fn story(&self) -> Vec<String> {
+        let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+        for delivery in &self.deliveries {
+            let provider = delivery.provider.as_deref().unwrap_or("none");
+            *ends.entry(format!("{provider} {}", delivery.status)).or_default() += 1;
+        }
+        let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+        for code in self.steps().filter_map(|step| step.code.as_deref()) {
+            *codes.entry(code).or_default() += 1;
+        }
+        let list = |counts: Vec<String>| counts.join(", ");
+        vec![
+            format!(
+                "ends: {}",
+                list(ends.iter().map(|(end, count)| format!("{count} {end}")).collect())
+            ),
+            format!(
+                "codes: {}",
+                list(
+                    codes
+                        .iter()
+                        .map(|(code, count)| format!("{count} {code}"))
+                        .collect()
+                )
+            ),
+            format!(
+                "{} messages, {} deliveries more than once; differences {} and {}; {} parks",
+                self.messages.len(),
+                self.duplicates.len(),
+                self.stats.events_difference,
+                self.stats.deliveries_difference,
+                self.parks.len()
+            ),
+        ]
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.timelines.values().flatten()
+    }
+
+    pub(super) fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        self.check_books(&mut violations);
+        self.check_ends(&mut violations);
+        self.check_doubles(&mut violations);
+        self.check_throttles(&mut violations);
+        self.check_devices(&mut violations);
+        let parks = self.parks.iter().filter(|line| !line.contains(FAILURES));
+        violations.extend(
+            parks.map(|line| format!("an account was parked by its recipients or its operator: {line}")),
+        );
+        violations
+    }
+
+    fn check_books(&self, violations: &mut Vec<String>) {
+        let (stats, expected) = (&self.stats, self.expected as u64);
+        if (stats.events_difference, stats.deliveries_difference) != (0, 0) {
+            violations.push(format!("the books do not balance: {stats:?}"));
+        }
+        if (
+            stats.deliveries_produced,
+            stats.ended,
+            self.deliveries.len() as u64,
+        ) != (expected, expected, expected)
+        {
+            violations.push(format!(
+                "{expected} deliveries were asked for; {} are listed: {stats:?}",
+                self.deliveries.len()
+            ));
+        }
+        for provider in PROVIDERS {
+            let has_sent = |delivery: &Delivery| delivery.provider.as_deref() == Some(provider);
+            if !self.deliveries.iter().any(has_sent) {
+                violations.push(format!("the account {provider} has sent nothing"));
+            }
+        }
+        // A run without faults shows nothing.
+        for (what, has_met) in [
+            (
+                "an uncertain attempt",
+                self.steps().any(|step| step.status == "uncertain"),
+            ),
+            (
+                "a throttle",
+                self.steps().any(|step| throttled_provider(step).is_some()),
+            ),
+            (
+                "a dead address",
+                self.deliveries.iter().any(|delivery| delivery.status == "failed"),
+            ),
+        ] {
+            if !has_met {
+                violations.push(format!("the run has not met {what}: more deliveries are needed"));
+            }
+        }
+    }
+
+    fn check_ends(&self, violations: &mut Vec<String>) {
+        let mut arrived: HashMap<&str, usize> = HashMap::new();
+        for message in &self.messages {
+            match message.delivery_id.as_deref() {
+                Some(id) => *arrived.entry(id).or_default() += 1,
+                None => violations.push("a message without a delivery's id".to_owned()),
+            }
+        }
+        for delivery in &self.deliveries {
+            if !delivery.has_right_end() {
+                violations.push(format!(
+                    "a wrong end: {delivery:?}: {:?}",
+                    self.timelines.get(&delivery.id)
+                ));
+            }
+            let has_arrived = arrived.remove(&*delivery.id).is_some();
+            let was_accepted = ["sent", "delivered", "bounced"].contains(&&*delivery.status);
+            if was_accepted && !has_arrived {
+                violations.push(format!("it never arrived: {delivery:?}"));
+            }
+        }
+        violations.extend(
+            arrived
+                .keys()
+                .map(|id| format!("a message of the unknown delivery {id}")),
+        );
+    }
+
+    fn check_doubles(&self, violations: &mut Vec<String>) {
+        for duplicate in &self.duplicates {
+            let timeline = self.timelines.get(&duplicate.delivery_id);
+            let uncertain = timeline.map_or(0, |steps| {
+                steps.iter().filter(|step| step.status == "uncertain").count()
+            });
+            if (duplicate.count as usize) > uncertain + 1 {
+                violations.push(format!(
+                    "it arrived {} times, with {uncertain} uncertain attempts: {timeline:?}",
+                    duplicate.count
+                ));
+            }
+        }
+    }
+
+    /// No message may reach an account in the time that its `Retry-After` named. Those that were under way at the throttle may.
+    fn check_throttles(&self, violations: &mut Vec<String>) {
+        for (_, provider) in THROTTLES {
+            let mut received: Vec<Timestamp> = self
+                .messages
+                .iter()
+                .filter(|message| message.provider == provider)
+                .map(|message| message.received_at)
+                .collect();
+            received.sort_unstable();
+            let throttles = self
+                .steps()
+                .filter(|step| throttled_provider(step) == Some(provider));
+            for throttle in throttles {
+                let from = later(throttle.at, UNDER_WAY);
+                let until = later(throttle.at, RETRY_AFTER.saturating_sub(SLACK));
+                let first = received.partition_point(|at| *at <= from);
+                if let Some(at) = received.get(first).filter(|at| **at < until) {
+                    violations.push(format!(
+                        "{provider} throttled at {} for {RETRY_AFTER:?}, and got a message at {at}",
+                        throttle.at
+                    ));
+                }
+            }
+        }
+    }
+
+    /// A message to a device that APNs throttled waits for as long as APNs said.
+    fn check_devices(&self, violations: &mut Vec<String>) {
+        for (id, steps) in &self.timelines {
+            for (place, step) in steps.iter().enumerate() {
+                if step.code.as_deref() != Some(THROTTLE_OF_DEVICE) {
+                    continue;
+                }
+                let next = steps.iter().skip(place + 1).find(|next| next.status == "sending");
+                let end = later(step.at, RETRY_AFTER.saturating_sub(SLACK));
+                if let Some(next) = next.filter(|next| next.at < end) {
+                    violations.push(format!(
+                        "the device of {id} was throttled at {} for {RETRY_AFTER:?}, and asked again at {}",
+                        step.at, next.at
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The provider whose account has throttled at a step.
+fn throttled_provider(step: &Step) -> Option<&'static str> {
+    let code = step.code.as_deref()?;
+    THROTTLES
+        .into_iter()
+        .find(|(throttle, _)| *throttle == code)
+        .map(|(_, provider)| provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_timestamp_millis(1_800_000_000_000 + millis).unwrap()
+    }
+
+    fn step(millis: i64, status: &str, code: Option<&str>) -> Step {
+        Step {
+            at: at(millis),
+            status: status.to_owned(),
+            code: code.map(str::to_owned),
+        }
+    }
+
+    fn delivery(user: usize, channel: &str, provider: &str, status: &str) -> Delivery {
+        Delivery {
+            id: format!("{user}-{channel}"),
+            event_id: super::super::stage::event_id(user),
+            channel: channel.to_owned(),
+            status: status.to_owned(),
+            provider: Some(provider.to_owned()),
+        }
+    }
+
+    fn message(delivery: &Delivery, provider: &str, millis: i64) -> Message {
+        Message {
+            provider: provider.to_owned(),
+            delivery_id: Some(delivery.id.clone()),
+            received_at: at(millis),
+        }
+    }
+
+    fn evidence() -> Evidence {
+        let deliveries = vec![
+            delivery(1, "email", "smtp", "sent"),
+            delivery(2, "email", "mails", "delivered"),
+            delivery(3, "email", "amazon", "delivered"),
+            delivery(1, "sms", "twilio", "delivered"),
+            delivery(2, "push", "fcm", "sent"),
+            delivery(3, "push", "apns", "sent"),
+            // The number of the user 23 is dead.
+            delivery(23, "sms", "twilio", "failed"),
+        ];
+        let sims = ["smtp", "sendgrid", "ses", "twilio", "fcm", "apns"];
+        let mut messages: Vec<Message> = deliveries
+            .iter()
+            .zip(sims)
+            .map(|(delivery, provider)| message(delivery, provider, 5_000))
+            .collect();
+        // The text message of the user 1 arrived twice.
+        messages.push(message(&deliveries[3], "twilio", 9_000));
+        let timelines = [
+            (
+                "1-sms",
+                vec![
+                    step(4_900, "sending", None),
+                    step(6_000, "uncertain", Some("timeout")),
+                    step(8_900, "sending", None),
+                ],
+            ),
+            (
+                "2-push",
+                vec![
+                    step(100, "retrying", Some("QUOTA_EXCEEDED")),
+                    step(2_200, "sending", None),
+                ],
+            ),
+            (
+                "3-push",
+                vec![
+                    step(100, "retrying", Some("TooManyRequests")),
+                    step(2_200, "sending", None),
+                ],
+            ),
+        ];
+        Evidence {
+            expected: deliveries.len(),
+            stats: Stats {
+                acknowledged: 7,
+                pending: 0,
+                waiting: 0,
+                ended: 7,
+                deliveries_produced: 7,
+                events_difference: 0,
+                deliveries_difference: 0,
+            },
+            duplicates: vec![Duplicate {
+                delivery_id: "1-sms".to_owned(),
+                count: 2,
+            }],
+            timelines: timelines
+                .into_iter()
+                .map(|(id, steps)| (id.to_owned(), steps))
+                .collect(),
+            parks: Vec::new(),
+            deliveries,
+            messages,
+        }
+    }
+
+    #[test]
+    fn each_broken_promise_is_found() {
+        assert_eq!(evidence().violations(), Vec::<String>::new());
+        let broken: [fn(&mut Evidence); 11] = [
+            |evidence| evidence.deliveries[0].status = "dead_lettered".to_owned(),
+            |evidence| evidence.deliveries[1].status = "sent".to_owned(),
+            |evidence| evidence.deliveries[6].status = "delivered".to_owned(),
+            |evidence| drop(evidence.messages.remove(0)),
+            |evidence| evidence.messages[0].delivery_id = Some("stranger".to_owned()),
+            |evidence| evidence.duplicates[0].count = 3,
+            |evidence| evidence.stats.deliveries_difference = 1,
+            |evidence| evidence.stats.deliveries_produced = 8,
+            |evidence| evidence.messages[4].received_at = at(1_500),
+            |evidence| evidence.timelines.get_mut("3-push").unwrap()[1].at = at(1_500),
+            |evidence| evidence.parks.push("the provider account is parked".to_owned()),
+        ];
+        for (number, breaks) in broken.into_iter().enumerate() {
+            let mut found = evidence();
+            breaks(&mut found);
+            assert!(!found.violations().is_empty(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_park_after_a_run_of_failures_is_no_recipients_fault() {
+        let mut found = evidence();
+        found
+            .parks
+            .push(format!("the provider account is parked cause={FAILURES:?}"));
+        assert_eq!(found.violations(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_message_under_way_at_the_throttle_undercuts_nothing() {
+        let mut found = evidence();
+        found.messages[4].received_at = at(900);
+        assert_eq!(found.violations(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_run_that_met_no_fault_is_no_success() {
+        let mut found = evidence();
+        found.timelines.clear();
+        found.duplicates.clear();
+        assert_eq!(found.violations().len(), 2, "{:?}", found.violations());
+    }
+}
