@@ -1,7 +1,7 @@
 //! The arguments of `carillon dlq`.
 
 use carillon_domain::Moment;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{GroupsArgs, Remote, examples, remote::limit};
 
@@ -28,6 +28,7 @@ pub(crate) enum DlqCommand {
     #[command(visible_alias = "show", after_help = examples::DLQ_GET)]
     Get {
         /// The dead letter's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// Show the unmasked record; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
@@ -59,6 +60,7 @@ pub(crate) enum DlqCommand {
     #[command(after_help = examples::DLQ_PAUSE)]
     Pause {
         /// The job's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,
@@ -67,6 +69,7 @@ pub(crate) enum DlqCommand {
     #[command(after_help = examples::DLQ_RESUME)]
     Resume {
         /// The job's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,
@@ -75,6 +78,7 @@ pub(crate) enum DlqCommand {
     #[command(after_help = examples::DLQ_CANCEL)]
     Cancel {
         /// The job's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
     dev::{DATA_DIR, data_dir},
@@ -95,6 +95,7 @@ pub(crate) enum EventsCommand {
     #[command(after_help = examples::EVENTS)]
     Get {
         /// The event's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The event's source, if several sources use the id.
         #[arg(long)]
@@ -109,6 +110,7 @@ pub(crate) enum EventsCommand {
     #[command(after_help = examples::EVENTS_CANCEL)]
     Cancel {
         /// The event's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The event's source, if several sources use the id.
         #[arg(long)]
@@ -175,6 +177,7 @@ pub(crate) enum DeliveriesCommand {
     #[command(after_help = examples::DELIVERIES_GET)]
     Get {
         /// The delivery's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// Show masked values; needs an admin's key, and is recorded in the audit log.
         #[arg(long)]
@@ -186,6 +189,7 @@ pub(crate) enum DeliveriesCommand {
     #[command(after_help = examples::DELIVERIES_ACKNOWLEDGE)]
     Acknowledge {
         /// The delivery's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,
@@ -194,6 +198,7 @@ pub(crate) enum DeliveriesCommand {
     #[command(after_help = examples::DELIVERIES_CANCEL)]
     Cancel {
         /// The delivery's id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         remote: Remote,

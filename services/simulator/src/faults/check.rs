@@ -4,7 +4,7 @@ use axum::http::HeaderValue;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Action, Fault, MAX_RULES, ReceiptFault, Target};
+use super::{Action, Fault, MAX_RULES, ReceiptFault, SmtpStep, Target};
 
 const MAX_DELAY_MS: u64 = 600_000;
 const MAX_CODE_BYTES: usize = 64;
@@ -90,6 +90,10 @@ fn check_fields(fault: &Fault, refuse: &mut Refuse<'_>) {
         if millis.is_some() && !is_asked {
             refuse(name, "not-asked", "no value, because only SMTP has it", &millis);
         }
+    }
+    if fault.to.is_some() && matches!(fault.at, Some(SmtpStep::Connect | SmtpStep::Mail)) {
+        let expected = "a step at which the recipient is known (rcpt, data or end) beside to";
+        refuse("at", "conflict", expected, &fault.at);
     }
     if fault.at.is_some() && !is_smtp {
         refuse(
@@ -231,6 +235,19 @@ mod tests {
     #[test]
     fn a_rule_that_does_nothing_is_refused() {
         assert_eq!(pointers(Fault::every(Target::Any)), ["/0/action"]);
+    }
+
+    #[test]
+    fn a_rule_for_a_recipient_at_a_step_before_it_is_known_is_refused() {
+        let at = |at| Fault {
+            to: Some("x@y.example".to_owned()),
+            at: Some(at),
+            status: Some(550),
+            ..Fault::every(Target::Smtp)
+        };
+        assert_eq!(pointers(at(SmtpStep::Mail)), ["/0/at"]);
+        assert_eq!(pointers(at(SmtpStep::Connect)), ["/0/at"]);
+        assert_eq!(pointers(at(SmtpStep::Rcpt)), [""; 0]);
     }
 
     #[test]

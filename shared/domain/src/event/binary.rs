@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{Defaults, Event, MediaType, text};
-use crate::field_error::FieldError;
+use crate::field_error::{FieldError, quoted};
 use crate::json::fault_in;
 
 /// The headers of a binary-mode event, without prefix, names in lower case.
@@ -72,7 +72,10 @@ fn data<'a>(headers: &BinaryHeaders, body: &'a [u8]) -> Result<Option<&'a RawVal
     if let Some(text) = carried.or(named) {
         let media_type = MediaType::parse(text);
         if !media_type.is_json() {
-            let expected = format!("expected a JSON media type, such as application/json, not {text}");
+            let expected = format!(
+                "expected a JSON media type, such as application/json, not {}",
+                quoted(text)
+            );
             return Err(vec![FieldError::new("", "unsupported-media-type", expected)]);
         }
         if let Some(charset) = media_type.foreign_charset(body) {
