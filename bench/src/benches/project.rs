@@ -114,6 +114,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
             reason: Reason::Allowed,
             sentence: "Sent by push: no rule forbids it.".to_owned(),
             steps: Steps::default(),
+            address_hash: None,
             to_masked: Some("demo…".to_owned()),
             until: None,
             digest_id: None,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod activity;
 mod dev;
 mod dlq;
 mod dlq_groups;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::roles::{self, ProcessRole};
 
 pub(crate) use self::{
+    activity::ActivityArgs,
     dev::{DATA_DIR, DevArgs, Without},
     dlq::{DlqCommand, EditArgs, LetterFilter, SettleArgs},
     dlq_groups::{GroupsArgs, GroupsCommand, PlanArgs, SetArgs},
@@ -102,6 +104,9 @@ pub(crate) enum Command {
     /// Show an event with its decisions and deliveries, or cancel it.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
+    /// List events, newest first, with what became of each recipient on each channel, sent or not; or search for one.
+    #[command(after_help = examples::ACTIVITY)]
+    Activity(ActivityArgs),
     /// List decisions, newest first: every recipient and channel, sent or not, and why.
     #[command(after_help = examples::DECISIONS)]
     Decisions(DecisionsArgs),

@@ -2,6 +2,7 @@
 //! dashboard.
 
 mod acknowledge;
+mod activity;
 mod admission;
 mod api;
 mod auth;

@@ -24,7 +24,8 @@ use crate::state::GatewayState;
     security(("api_key" = [])),
     components(schemas(
         carillon_runtime::http::Problem, schemas::StatusName, schemas::ChannelName, schemas::DeadLetterStateName,
-        schemas::QueueName, schemas::FailureClassName, schemas::SuppressionReasonName, schemas::IgnoredName
+        schemas::QueueName, schemas::FailureClassName, schemas::SuppressionReasonName, schemas::IgnoredName,
+        schemas::ActivityOutcomeName
     )),
     tags(
         (name = "events", description = "Events in, and what was decided about them"),

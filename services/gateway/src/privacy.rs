@@ -115,6 +115,13 @@ pub(crate) fn mask_timeline(timeline: &mut [StepView]) {
     }
 }
 
+/// Removes the hashes of addresses, which serve searches only.
+pub(crate) fn without_hashes(decisions: &mut [Decision]) {
+    for decision in decisions {
+        decision.address_hash = None;
+    }
+}
+
 pub(crate) fn mask_decisions(decisions: &mut [Decision]) {
     for decision in decisions {
         mask_text(&mut decision.sentence);

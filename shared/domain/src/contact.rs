@@ -124,7 +124,7 @@ impl std::fmt::Debug for Target {
 
 /// The keyed hash of an address on a channel: the first 16 bytes of an HMAC-SHA256. Without the key it does not reveal
 /// the address. It names a guest in identities, and every address in the suppression list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AddressHash(pub Uuid);
 
 impl std::fmt::Display for AddressHash {

@@ -35,6 +35,10 @@ examples! {
         "carillon simulate --file event.json --at 2026-11-28T02:00:00Z",
         "carillon simulate --type WeeklyDeals --user u-42 --as-if-preferences '{\"global\":{\"email\":true}}' --as-if-catalog examples/shop";
     EVENTS: "carillon events get order-1001-shipped", "carillon events get order-1001-shipped --source /shop/orders --json";
+    ACTIVITY:
+        "carillon activity ada@example.com",
+        "carillon activity --outcome not_sent --from 2026-11-24",
+        "carillon activity --user u-42 --reason no_address --json";
     DECISIONS:
         "carillon decisions --user u-42",
         "carillon decisions --reason opted_out_type --reason not_opted_in --from 2026-11-24 --json";

@@ -1,5 +1,6 @@
 //! Commands that end by themselves.
 
+mod activity;
 mod admin;
 mod books;
 mod dlq;
@@ -29,6 +30,7 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Send(args) => remote::send(args).await?,
         Command::Simulate(args) => simulate::run(args).await?,
         Command::Events(command) => remote::events(command).await?,
+        Command::Activity(args) => activity::run(args).await?,
         Command::Decisions(args) => remote::decisions(args).await?,
         Command::Deliveries(command) => remote::deliveries(command).await?,
         Command::Dlq(command) => dlq::run(command).await?,

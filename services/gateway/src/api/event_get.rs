@@ -19,7 +19,7 @@ use crate::{
     error::ApiError,
     input::Query,
     openapi::answers,
-    privacy::{Sight, mask_decisions, mask_delivery, mask_of},
+    privacy::{Sight, mask_decisions, mask_delivery, mask_of, without_hashes},
     state::GatewayState,
 };
 
@@ -155,6 +155,7 @@ async fn document(
 ) -> Result<EventDocument, ApiError> {
     let ids = view.decisions.iter().filter_map(|decision| decision.delivery_id);
     let mut deliveries = state.store.read_model().by_ids(caller.tenant(), ids).await?;
+    without_hashes(&mut view.decisions);
     if !sight.is_revealed() {
         let mask = mask_of(state, caller.tenant(), Some(&view.event_type)).await?;
         view.event = view.event.and_then(|event| mask.event(event.get()));

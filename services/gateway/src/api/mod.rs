@@ -1,6 +1,7 @@
 //! The routes under `/v1`: one file each.
 
 mod acknowledge;
+pub(crate) mod activity;
 mod audit;
 mod cancel;
 mod catalog;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<GatewayState> {
         .routes(routes!(events_post::post_events))
         .routes(routes!(simulate::post_simulate))
         .routes(routes!(event_get::get_event))
+        .routes(routes!(activity::list_activity))
         .routes(routes!(decisions::list_decisions))
         .routes(routes!(cancel::cancel_event))
         .routes(routes!(deliveries::list_deliveries))

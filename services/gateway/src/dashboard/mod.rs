@@ -1,6 +1,7 @@
 //! The dashboard: server-rendered pages on the API's port, without scripts and external content, as its content
 //! security policy states.
 
+pub(crate) mod activity;
 mod cancel;
 mod chosen;
 mod dead_letters;
@@ -58,6 +59,7 @@ pub(crate) fn router(state: GatewayState) -> Router {
     };
     let pages = Router::new()
         .route("/", get(overview::show))
+        .route("/activity", get(activity::show))
         .route("/deliveries", get(deliveries::show))
         .route("/deliveries/{id}", get(delivery::show))
         .route("/deliveries/{id}/cancel", post(cancel::delivery))

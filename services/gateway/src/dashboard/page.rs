@@ -18,6 +18,7 @@ use crate::error::ApiError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NavSection {
     Overview,
+    Activity,
     Deliveries,
     DeadLetters,
 }
@@ -26,6 +27,7 @@ impl NavSection {
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
+            Self::Activity => "/activity",
             Self::Deliveries => "/deliveries",
             Self::DeadLetters => "/dlq",
         }

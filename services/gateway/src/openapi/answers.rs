@@ -17,6 +17,8 @@ pub(crate) use self::{
     addresses::{RegisteredEndpoint, Suppression, SuppressionPage, User},
     dead_letters::{DeadLetterDocument, DeadLetterGroup, DeadLetterGroups, DeadLetterPage, JobPage},
 };
+use crate::activity::FoundAs;
+
 use super::schemas::{ChannelName, OutcomeName, ReasonName, RoleName, StatusName};
 
 /// A page of deliveries, newest first.
@@ -225,6 +227,76 @@ pub(crate) struct Decision {
     /// The resulting delivery, if there is one.
     #[schema(nullable = false)]
     delivery_id: Option<Uuid>,
+}
+
+/// A page of events, newest first.
+#[derive(ToSchema)]
+pub(crate) struct ActivityPage {
+    items: Vec<Activity>,
+    /// The cursor of the next page; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+    /// What the text of `q` is; null without one, or if nothing has it.
+    #[schema(required)]
+    found_as: Option<FoundAs>,
+}
+
+/// An event, with what became of its recipients.
+#[derive(ToSchema)]
+pub(crate) struct Activity {
+    event_id: String,
+    source: String,
+    /// The event's type.
+    r#type: String,
+    /// The time of its last decision.
+    at: DateTime<Utc>,
+    /// `routed`, `scheduled`, `cancelled`, `rejected` or `skipped`.
+    #[schema(example = "routed")]
+    status: String,
+    /// The time until which the event waits; null if it does not.
+    #[schema(required)]
+    scheduled_for: Option<DateTime<Utc>>,
+    /// At most 20; those that the filter found come first.
+    #[schema(max_items = 20)]
+    outcomes: Vec<ActivityOutcome>,
+    /// Whether the event has more outcomes.
+    has_more: bool,
+}
+
+/// What became of a recipient on a channel.
+#[derive(ToSchema)]
+pub(crate) struct ActivityOutcome {
+    /// The time of the decision.
+    at: DateTime<Utc>,
+    /// The recipient for display.
+    recipient: String,
+    /// The recipient's id; null for a guest.
+    #[schema(required)]
+    user_id: Option<String>,
+    channel: ChannelName,
+    outcome: OutcomeName,
+    /// The reason, as a stable word.
+    reason: ReasonName,
+    /// The reason, as a sentence.
+    sentence: String,
+    /// The address, masked; null if there is no delivery.
+    #[schema(required)]
+    to_masked: Option<String>,
+    /// The time until which the message waits; null if it does not.
+    #[schema(required)]
+    until: Option<DateTime<Utc>>,
+    /// The resulting delivery; null if there is none.
+    #[schema(required)]
+    delivery_id: Option<Uuid>,
+    /// The present status of the delivery; null if there is none.
+    #[schema(required)]
+    status: Option<StatusName>,
+    /// The error code of the delivery; null if it has none.
+    #[schema(required)]
+    code: Option<String>,
+    /// Why the delivery has this status, as a sentence; null if the status has none.
+    #[schema(required)]
+    detail: Option<String>,
 }
 
 /// A page of decisions, newest first.

@@ -185,6 +185,19 @@ pub(crate) enum CanaryNumber {
 #[schema(minimum = 1, maximum = 1000)]
 pub(crate) struct CanaryLetters(u32);
 
+/// An outcome, or `not_sent`: suppressed, dropped, or a duplicate.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum ActivityOutcomeName {
+    NotSent,
+    Send,
+    Suppress,
+    Defer,
+    Digest,
+    Drop,
+    Duplicate,
+}
+
 /// Which causes a list has, by whether they are ignored.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]

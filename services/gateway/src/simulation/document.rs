@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::messages::{MessageDocument, Messages};
-use crate::privacy::{Sight, mask_decisions};
+use crate::privacy::{Sight, mask_decisions, without_hashes};
 
 /// What would be decided about an event.
 #[derive(Debug, Serialize)]
@@ -65,6 +65,7 @@ pub(super) fn document(
     let mut decisions = decided.decisions.decisions;
     let json = String::from_utf8(event.to_wire()).ok();
     let mut wire = json.and_then(|json| RawValue::from_string(json).ok());
+    without_hashes(&mut decisions);
     if !sight.is_revealed() {
         mask_decisions(&mut decisions);
         for mask in masks {

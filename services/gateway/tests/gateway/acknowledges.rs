@@ -43,6 +43,7 @@ async fn follow(setting: &Setting, number: u32) {
         reason: Reason::FallbackWaits,
         sentence: "Held back.".to_owned(),
         steps: Steps::default(),
+        address_hash: None,
         to_masked: None,
         until: Some(until),
         digest_id: None,

@@ -240,6 +240,8 @@ async fn every_answer_has_the_fields_that_the_document_says() {
                 "/v1/deliveries/{id}",
                 Ask::get(&format!("/v1/deliveries/{id}?reveal=true")),
             ),
+            ("/v1/activity", Ask::get("/v1/activity")),
+            ("/v1/activity", Ask::get("/v1/activity?q=order-1")),
             ("/v1/decisions", Ask::get("/v1/decisions")),
             ("/v1/keys", Ask::get("/v1/keys")),
             ("/v1/audit", Ask::get("/v1/audit")),

@@ -14,7 +14,7 @@ use crate::{
     support::{Ask, Setting, on_gateway},
 };
 
-async fn decided(setting: &Setting) {
+pub(crate) async fn decided(setting: &Setting) {
     let decision = |user: Option<&str>, outcome, reason, sentence: &str| Decision {
         recipient: user.unwrap_or("guest@example.com").to_owned(),
         user_id: user.map(Into::into),
@@ -24,6 +24,7 @@ async fn decided(setting: &Setting) {
         reason,
         sentence: sentence.to_owned(),
         steps: Steps::default(),
+        address_hash: None,
         to_masked: None,
         until: None,
         digest_id: None,

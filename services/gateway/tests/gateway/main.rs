@@ -7,6 +7,7 @@
 
 mod accounts;
 mod acknowledges;
+mod activity;
 mod addresses;
 mod answers;
 mod bindings;

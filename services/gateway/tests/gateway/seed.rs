@@ -100,6 +100,7 @@ async fn project(
             reason: Reason::Allowed,
             sentence: "To be sent by email: no rule forbids it.".to_owned(),
             steps: Steps::default(),
+            address_hash: None,
             to_masked: Some("a***@example.com".to_owned()),
             until: None,
             digest_id: None,

@@ -72,6 +72,7 @@ async fn openapi_describes_every_route_and_every_described_route_exists() {
             "DELETE /v1/users/{id}/devices/{token}",
             "DELETE /v1/users/{id}/opt-outs/{channel}",
             "DELETE /v1/users/{id}/webhooks/{name}",
+            "GET /v1/activity",
             "GET /v1/audit",
             "GET /v1/catalog",
             "GET /v1/decisions",

@@ -42,6 +42,7 @@ fn decision(event: u32, channel: Channel, outcome: Outcome) -> Decision {
         },
         sentence: format!("{outcome} by {channel}"),
         steps: Steps::default(),
+        address_hash: None,
         to_masked: sends.then(|| "a…@example.com".to_owned()),
         until: None,
         digest_id: None,

@@ -255,6 +255,10 @@ pub struct Decision {
     pub sentence: String,
     /// The rules that were applied, in their order.
     pub steps: Steps,
+    /// The keyed hash of a guest's address, by which the decision is found. The addresses of users are found through their
+    /// profiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_hash: Option<AddressHash>,
     /// The address, masked for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,
@@ -453,6 +457,13 @@ impl Facts<'_> {
         let recipient = self.recipient.identity(self.address_key);
         let event = self.event;
         NotificationId::derive(self.tenant, &event.source, &event.id, &recipient)
+    }
+
+    /// The keyed hash of a guest's address on a channel.
+    fn guest(&self, channel: Channel) -> Option<AddressHash> {
+        let guest = Some(self.recipient).filter(|recipient| recipient.user_id.is_none());
+        let address = guest?.inline_address(channel)?;
+        Some(self.address_key.hash(channel, address))
     }
 
     /// The priority of the event: its own, else its type's, else normal.

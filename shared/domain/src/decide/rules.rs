@@ -186,6 +186,7 @@ impl<'a> Trail<'a> {
                 _ => explain::sentence(reason, self.facts, self.channel),
             },
             steps: self.steps.end(),
+            address_hash: self.facts.guest(self.channel),
             to_masked: None,
             until: None,
             digest_id: None,

@@ -45,6 +45,7 @@ pub fn unusable(definition: &EventTypeDef, requested: &[Channel], unusable: &Inv
                     reason: Reason::InvalidRecipient,
                     sentence: explain::invalid_recipient(errors),
                     steps: steps.end(),
+                    address_hash: None,
                     to_masked: None,
                     until: None,
                     digest_id: None,

@@ -61,6 +61,12 @@ impl From<Uuid> for Value {
     }
 }
 
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Big(number)
+    }
+}
+
 impl From<u32> for Value {
     fn from(number: u32) -> Self {
         Self::Big(i64::from(number))
@@ -144,6 +150,29 @@ impl Dynamic {
             }
         }
     }
+
+    /// The database's plan of the query, one step a line.
+    pub(crate) async fn explain(self, conn: Conn<'_>) -> Result<Vec<String>, StoreError> {
+        match conn {
+            Conn::Sqlite(connection, writer) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", self.sql));
+                let mut arguments = SqliteArguments::default();
+                bind!(arguments, self.values);
+                let query = sqlx::query_as_with::<Sqlite, (i64, i64, i64, String), _>(sql, arguments);
+                let steps = note(writer, query.fetch_all(connection).await)?;
+                Ok(steps.into_iter().map(|(.., step)| step).collect())
+            }
+            Conn::Postgres(connection, link) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN {}", self.sql));
+                let mut arguments = PgArguments::default();
+                bind!(arguments, self.values);
+                let query = sqlx::query_as_with::<Postgres, (String,), _>(sql, arguments);
+                let query = query.persistent(false);
+                let steps = link.answer(query.fetch_all(connection)).await?;
+                Ok(steps.into_iter().map(|(step,)| step).collect())
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +190,7 @@ mod tests {
             .and_not_in("e", [""; 0])
             .and_not_in("f", ["4", "5"])
             .sql(" LIMIT ")
-            .value(3);
+            .value(3_u32);
         assert_eq!(
             query.sql,
             "SELECT 1 WHERE a = $1 AND b IN ($2, $3) AND d = $4 AND f NOT IN ($5, $6) LIMIT $7"

@@ -220,10 +220,9 @@ pub(super) async fn views(
     Ok(views)
 }
 
-/// Merges the rows of one event, which come in the order of their times. The more informative verdict wins: routed before
-/// skipped and cancelled, these before rejected. Of a wait and a reject, the later one counts.
-fn absorb(view: &mut EventView, row: EventView) {
-    let weight = |verdict| match verdict {
+/// How much a verdict says about an event beside others of its records.
+pub(super) fn weight(verdict: EventVerdict) -> u8 {
+    match verdict {
         EventVerdict::Routed => 3,
         EventVerdict::Tombstone
         | EventVerdict::DeletedRow
@@ -231,7 +230,12 @@ fn absorb(view: &mut EventView, row: EventView) {
         | EventVerdict::Cancelled => 2,
         EventVerdict::Rejected | EventVerdict::Scheduled => 1,
         EventVerdict::Duplicate => 0,
-    };
+    }
+}
+
+/// Merges the rows of one event, which come in the order of their times. The more informative verdict wins: routed before
+/// skipped and cancelled, these before rejected. Of a wait and a reject, the later one counts.
+fn absorb(view: &mut EventView, row: EventView) {
     let (new, old) = (weight(row.verdict), weight(view.verdict));
     if new > old || (new == old && row.verdict != view.verdict) {
         let event = view.event.take();

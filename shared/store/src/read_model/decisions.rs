@@ -11,13 +11,32 @@ use uuid::Uuid;
 
 use super::EventRow;
 use crate::{
-    columns,
+    columns::{self, int},
     db::{Db, Dynamic, Input, Prunable, Session, Tx, execute, prunable},
     error::StoreError,
     page::{Cursor, Page, PageOf},
 };
 
 const PRUNABLE: Prunable = prunable!("decisions", "at");
+/// The columns of [`Row`].
+macro_rules! columns {
+    () => {
+        "d.at, d.id, d.event_id, d.source, d.event_type, d.category, d.recipient, d.user_id, d.channel, d.outcome, d.reason,
+        d.sentence, d.to_masked, d.until, d.delivery_id"
+    };
+}
+
+/// The beginning of a query for decisions under the alias `d`.
+pub(super) const SELECT_D: &str = concat!("SELECT ", columns!(), " FROM decisions d WHERE d.tenant = ");
+
+/// The first decisions of records; `input` has the range of their ids, which begins with [`first_id`].
+pub(super) const PLACED: &str = concat!(
+    "SELECT i.place, ",
+    columns!(),
+    " FROM input i JOIN decisions d ON d.tenant = i.of_tenant AND d.at = i.decided_at
+        AND d.id >= i.first_id AND d.id <= i.last_id"
+);
+
 const SELECT: &str =
     "SELECT at, id, event_id, source, event_type, category, recipient, user_id, channel, outcome, reason,
         sentence, to_masked, until, delivery_id
@@ -120,6 +139,30 @@ impl Row {
     }
 }
 
+/// A decision with the place of its event in a list.
+#[derive(sqlx::FromRow)]
+pub(super) struct PlacedRow {
+    place: i32,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+impl PlacedRow {
+    pub(super) fn place(&self) -> i32 {
+        self.place
+    }
+
+    pub(super) fn view(self) -> Result<DecisionView, StoreError> {
+        self.row.view()
+    }
+}
+
+/// The decisions that a query finds.
+pub(super) async fn fetch(session: &mut Session, query: Dynamic) -> Result<Vec<DecisionView>, StoreError> {
+    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    rows.into_iter().map(Row::view).collect()
+}
+
 /// Inserts the decisions of events that the read model did not know.
 pub(super) async fn insert(tx: &mut Tx, events: &[&EventRow]) -> Result<(), StoreError> {
     let rows: Vec<(&EventRow, Uuid, &Decision)> = events.iter().flat_map(|event| of_event(event)).collect();
@@ -144,15 +187,19 @@ pub(super) async fn insert(tx: &mut Tx, events: &[&EventRow]) -> Result<(), Stor
         .text("outcome", rows.iter().map(|(_, _, one)| one.outcome.into()))
         .text("reason", rows.iter().map(|(_, _, one)| one.reason.into()))
         .text("sentence", rows.iter().map(|(_, _, one)| one.sentence.as_str()))
+        .opt_uuid(
+            "address_hash",
+            rows.iter().map(|(_, _, one)| one.address_hash.map(|hash| hash.0)),
+        )
         .opt_text("to_masked", rows.iter().map(|(_, _, one)| one.to_masked.as_deref()))
         .opt_time("until", rows.iter().map(|(_, _, one)| one.until))
         .opt_uuid("delivery_id", rows.iter().map(|(_, _, one)| one.delivery_id.map(|id| id.0)))
         .execute(
             tx.conn(),
             "INSERT INTO decisions (tenant, at, id, event_id, source, event_type, category, recipient, user_id, channel,
-                outcome, reason, sentence, to_masked, until, delivery_id)
+                outcome, reason, sentence, address_hash, to_masked, until, delivery_id)
             SELECT tenant, at, id, event_id, source, event_type, category, recipient, user_id, channel,
-                outcome, reason, sentence, to_masked, until, delivery_id
+                outcome, reason, sentence, address_hash, to_masked, until, delivery_id
             FROM input WHERE true
             ON CONFLICT (tenant, at, id) DO NOTHING",
         )
@@ -164,15 +211,17 @@ pub(super) async fn insert(tx: &mut Tx, events: &[&EventRow]) -> Result<(), Stor
 /// rebuild gives the same rows.
 fn of_event(event: &EventRow) -> impl Iterator<Item = (&EventRow, Uuid, &Decision)> {
     let origin = &event.origin;
-    let record = format!(
-        "{}/{}/{}/{}",
-        origin.topic, origin.partition, origin.offset, event.part
-    );
-    let record = Uuid::new_v5(&Uuid::NAMESPACE_OID, record.as_bytes()).as_u128();
+    let record = first_id(&origin.topic, origin.partition, origin.offset, int(event.part)).as_u128();
     // The ids of an event's decisions follow one another in their order.
     (0..)
         .zip(&event.decisions)
         .map(move |(place, decision)| (event, Uuid::from_u128(record.wrapping_add(place)), decision))
+}
+
+/// The id of the first decision of a record.
+pub(super) fn first_id(topic: &str, partition: i32, offset: i64, part: i32) -> Uuid {
+    let record = format!("{topic}/{partition}/{offset}/{part}");
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, record.as_bytes())
 }
 
 pub(super) async fn page(

@@ -1,11 +1,13 @@
 //! The read model: the content of the status topic in the form in which it is queried (tables `deliveries`,
-//! `attempts`, `decided_events`, `decisions`, `projection_offsets`, `projection_rebuilds` and the projection's part of `counters`).
+//! `attempts`, `decided_events`, `decisions`, `delivery_messages`, `projection_offsets`, `projection_rebuilds` and the projection's part of `counters`).
 
+pub mod activity;
 mod attempts;
 mod decided;
 mod decisions;
 mod deliveries;
 mod merge;
+mod messages;
 mod offsets;
 mod partitions;
 mod query;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use carillon_domain::{DeliveryId, EventId, TenantId, UserId};
 
+use self::activity::{ActivityCursor, ActivityFilter, ActivityPage};
 pub(crate) use self::offsets::advance;
 use self::partitions::Partitions;
 use crate::{
@@ -70,6 +73,7 @@ impl ReadModel {
         let mut changes = Changes::default();
         decided::apply(&mut tx, &projection.events, &mut changes).await?;
         deliveries::apply(&mut tx, &projection.deliveries, &mut changes).await?;
+        messages::insert(&mut tx, &projection.deliveries).await?;
         attempts::insert(&mut tx, &projection.attempts).await?;
         // Receipts follow the decisions, because the same batch may contain the decision of a receipt's delivery.
         receipts::apply(&mut tx, &projection.receipts, &mut changes).await?;
@@ -107,9 +111,13 @@ impl ReadModel {
                 execute!(tx, "DELETE FROM attempts")?;
                 execute!(tx, "DELETE FROM decided_events")?;
                 execute!(tx, "DELETE FROM decisions")?;
+                execute!(tx, "DELETE FROM delivery_messages")?;
             }
             Dialect::Postgres => {
-                execute!(tx, "TRUNCATE deliveries, attempts, decided_events, decisions")?;
+                execute!(
+                    tx,
+                    "TRUNCATE deliveries, attempts, decided_events, decisions, delivery_messages"
+                )?;
             }
         }
         counters::reset_projection(&mut tx).await?;
@@ -160,6 +168,39 @@ impl ReadModel {
         decisions::page(&mut self.db.read().await?, tenant, filter, page).await
     }
 
+    /// Events, newest first, each with what became of its recipients.
+    pub async fn activity(
+        &self,
+        tenant: &TenantId,
+        filter: &ActivityFilter,
+        after: Option<&ActivityCursor>,
+        limit: u32,
+    ) -> Result<ActivityPage, StoreError> {
+        activity::page(&mut self.db.read().await?, tenant, filter, after, limit).await
+    }
+
+    /// The database's plans of the queries by which the events of a filter are found, one step a line; for tests.
+    #[doc(hidden)]
+    pub async fn activity_plan(
+        &self,
+        tenant: &TenantId,
+        filter: &ActivityFilter,
+    ) -> Result<Vec<String>, StoreError> {
+        activity::explained(&mut self.db.read().await?, tenant, filter).await
+    }
+
+    /// Renews PostgreSQL's statistics, as its autovacuum does; for tests of plans.
+    #[doc(hidden)]
+    pub async fn analyze(&self) -> Result<(), StoreError> {
+        if self.db.dialect() == Dialect::Postgres {
+            execute!(
+                self.db.read().await?,
+                "ANALYZE decided_events, decisions, deliveries, delivery_messages"
+            )?;
+        }
+        Ok(())
+    }
+
     /// The deliveries of a tenant with these ids, oldest first.
     pub async fn by_ids(
         &self,
@@ -180,7 +221,8 @@ impl ReadModel {
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let deliveries = deliveries::prune(&self.db, self.retention).await?;
         let decisions = decisions::prune(&self.db, self.retention).await?;
-        Ok(deliveries + decisions + decided::prune(&self.db, self.retention).await?)
+        let messages = messages::prune(&self.db, self.retention).await?;
+        Ok(deliveries + decisions + messages + decided::prune(&self.db, self.retention).await?)
     }
 }
 

@@ -392,6 +392,21 @@ impl Users {
         facts::load(self.reader(&mut session, tenant), ids, webhooks).await
     }
 
+    /// The users of a tenant who have an address, at most 10.
+    pub async fn with_address(
+        &self,
+        tenant: &TenantId,
+        hash: AddressHash,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let rows = fetch!(
+            all, self.db.read().await? => (String,),
+            "SELECT DISTINCT user_id FROM contact_points WHERE tenant = $1 AND address_hash = $2
+            ORDER BY user_id LIMIT 10",
+            tenant.as_str(), hash.0
+        )?;
+        Ok(rows.into_iter().map(|(user,)| UserId::from(user)).collect())
+    }
+
     /// Looks up a tenant's addresses for sending; deleted ones are absent.
     pub async fn resolve(
         &self,

@@ -23,6 +23,7 @@ fn decision(user: Option<&str>, channel: Channel, outcome: Outcome, reason: Reas
         reason,
         sentence: format!("{outcome} by {channel}."),
         steps: Steps::default(),
+        address_hash: None,
         to_masked: None,
         until: (outcome == Outcome::Defer).then(|| start() + seconds(3_600)),
         digest_id: None,

@@ -27,6 +27,7 @@ fn decision(number: u128, outcome: Outcome) -> Decision {
         reason: Reason::Allowed,
         sentence: "It is sent.".into(),
         steps: Steps::default(),
+        address_hash: None,
         to_masked: None,
         until: None,
         digest_id: None,
