@@ -165,6 +165,9 @@ fn draft<'e>(
         release: parts_of(inbound)
             .and(inbound.released.as_ref())
             .map(|released| released.release.id),
+        releases: parts_of(inbound)
+            .and(inbound.released.as_ref())
+            .map_or(0, |released| released.release.number),
         downgrades,
         accepted_at: inbound.accepted_at,
         now,

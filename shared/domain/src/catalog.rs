@@ -3,23 +3,23 @@
 mod categories;
 mod channels;
 mod digests;
+mod limits;
 mod warnings;
 
-pub use self::channels::{ChannelMode, ChannelPlan, ChannelWait};
 pub(crate) use self::digests::ItemPlaces;
-
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
+pub use self::{
+    channels::{ChannelMode, ChannelPlan, ChannelWait},
+    limits::{CatalogLimits, LimitDef, LimitScope},
 };
+
+use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    channel::{Channel, Priority},
+    channel::Priority,
     digest::DigestDef,
-    duration_text,
     field_error::{FieldError, bounded, end_full, escape_token, is_full, quoted},
     mask::place,
     quiet_hours::{self, QuietHours},
@@ -44,6 +44,9 @@ pub struct Catalog {
     /// The quiet hours of recipients who have set none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quiet_hours: Vec<QuietHours>,
+    /// The limits of the whole tenant, and of each user over all categories.
+    #[serde(skip_serializing_if = "CatalogLimits::is_empty")]
+    pub limits: CatalogLimits,
 }
 
 /// An event type.
@@ -130,19 +133,6 @@ pub enum DefaultChoice {
     OptOut,
 }
 
-/// A limit: at most `max` messages on `channel` in any period of length `per`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitDef {
-    /// The channel whose messages count.
-    pub channel: Channel,
-    /// The most messages, at least 1.
-    pub max: u32,
-    /// The length of the period, such as `1h`.
-    #[serde(with = "duration_text")]
-    pub per: Duration,
-}
-
 /// The treatment of a message over the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -199,6 +189,7 @@ impl Catalog {
         }
         validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
         quiet_hours::check(&self.quiet_hours, "/quiet_hours", &mut errors);
+        self.limits.validate("/limits", &mut errors);
         if is_full(&errors) {
             end_full(&mut errors, None);
         }
@@ -362,9 +353,9 @@ mod tests {
     fn a_section_that_no_catalog_has_is_refused() {
         let error = serde_json::from_str::<Catalog>(r#"{"types":{},"providers":{}}"#).unwrap_err();
         assert!(
-            error
-                .to_string()
-                .contains("`providers`, expected one of `types`, `categories`, `timezone`, `quiet_hours`"),
+            error.to_string().contains(
+                "`providers`, expected one of `types`, `categories`, `timezone`, `quiet_hours`, `limits`"
+            ),
             "{error}"
         );
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    catalog::{Catalog, CategoryDef, EventTypeDef},
+    catalog::{Catalog, CatalogLimits, CategoryDef, EventTypeDef},
     digest::DigestPlan,
     field_error::{FieldError, quoted},
     mask::{Former, Mask},
@@ -41,6 +41,8 @@ pub struct CatalogType<'a> {
     pub zone: Zone,
     /// The quiet hours of recipients who have set none.
     pub quiet_hours: &'a [QuietHours],
+    /// The limits that hold for all categories.
+    pub limits: &'a CatalogLimits,
     /// The digest into which messages are collected; `None` for the digest's own type.
     pub digest: Option<DigestPlan<'a>>,
 }
@@ -121,6 +123,7 @@ impl CompiledCatalog {
             category,
             zone: self.zone,
             quiet_hours: &self.catalog.quiet_hours,
+            limits: &self.catalog.limits,
             digest: self.digest(name, category),
         })
     }

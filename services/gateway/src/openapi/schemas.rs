@@ -464,6 +464,34 @@ pub(crate) struct CatalogBody {
     /// The quiet hours of recipients who have set none.
     #[schema(nullable = false, max_items = 32)]
     quiet_hours: Option<Vec<QuietHoursBody>>,
+    /// The limits that hold for all categories.
+    #[schema(nullable = false)]
+    limits: Option<CatalogLimitsBody>,
+}
+
+/// Limits that hold for all categories. A message counts against all limits of its channel, or against none.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CatalogLimitsBody {
+    /// Of the whole tenant: the messages to all recipients count together.
+    #[schema(nullable = false)]
+    tenant: Option<Vec<LimitBody>>,
+    /// For each user.
+    #[schema(nullable = false)]
+    user: Option<Vec<LimitBody>>,
+}
+
+/// At most `max` messages on a channel in any period of length `per`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitBody {
+    channel: ChannelName,
+    /// At least 1; at most 1,000,000 of a whole tenant.
+    #[schema(minimum = 1)]
+    max: u32,
+    /// Such as `1h` or `7d`.
+    #[schema(example = "1h")]
+    per: String,
 }
 
 #[cfg(test)]
@@ -555,7 +583,8 @@ mod tests {
         );
         serde_json::from_value::<Preferences>(preferences).unwrap();
         let catalog = json!({"types": {}, "categories": {}, "timezone": "UTC",
-            "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}]});
+            "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}],
+            "limits": {"tenant": [{"channel": "sms", "max": 1, "per": "1h"}], "user": []}});
         assert_eq!(
             properties::<CatalogBody>(),
             sorted(catalog.as_object().unwrap().keys().cloned().collect())

@@ -79,6 +79,7 @@ pub(crate) async fn simulate(
                     address_key: state.store.address_key(),
                     entry: Entry::Start,
                     release: None,
+                    releases: 0,
                     downgrades,
                     accepted_at: at,
                     now: at,

@@ -2,7 +2,7 @@
 
 use carillon_domain::{
     Channel, TenantId,
-    catalog::LimitDef,
+    catalog::{LimitDef, LimitScope},
     decide::{LimitCheck, LimitVerdict},
 };
 use carillon_store::templates::{TemplateDraft, TemplateName};
@@ -142,6 +142,7 @@ async fn a_simulation_explains_digests_and_downgrades_and_counts_nothing() {
             id,
             message: id,
             key: "default|u-42|offers|email|0".to_owned(),
+            scope: LimitScope::Category,
             limit,
         };
         assert_eq!(simulated(setting, "Offer").await[0]["outcome"], "send");

@@ -2,7 +2,7 @@
 
 use carillon_domain::{
     Channel,
-    catalog::LimitDef,
+    catalog::{LimitDef, LimitScope},
     decide::{LimitCheck, LimitVerdict},
 };
 use serde_json::{Value, json};
@@ -214,6 +214,7 @@ async fn limits_are_looked_at_and_not_taken() {
             id: Uuid::now_v7(),
             message: Uuid::now_v7(),
             key: "default|u-42|transactional|email|0".to_owned(),
+            scope: LimitScope::Category,
             limit: LimitDef {
                 channel: Channel::Email,
                 max: 1,

@@ -26,3 +26,4 @@ mod scheduled;
 mod skipped;
 mod support;
 mod suppressions;
+mod tenant_limits;

@@ -174,7 +174,7 @@ async fn a_message_over_a_limit_is_downgraded_to_the_next_channel_and_both_decis
             sentences(1)[..2],
             [
                 "Not sent by push: the limit of the category offers on push is used up for this recipient, so email is used instead.",
-                "To be sent by email: the limit of the category on push is used up.",
+                "To be sent by email: a limit on push is used up.",
             ]
         );
         let steps = routed.decided[1].decisions[1].steps.list();

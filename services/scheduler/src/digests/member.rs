@@ -171,6 +171,7 @@ impl Unjudged {
             address_key: store.address_key(),
             entry: Entry::Digest,
             release: None,
+            releases: 0,
             downgrades: &Downgrades::default(),
             accepted_at: self.accepted_at,
             now,

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Catalog, CategoryDef, ChannelMode, EventTypeDef, LimitDef, Overflow, digests};
+use super::{Catalog, CategoryDef, ChannelMode, EventTypeDef, Overflow, digests, limits};
 use crate::{
-    duration_text,
     field_error::{FieldError, escape_token, is_full, quoted},
     locale,
 };
@@ -22,7 +21,7 @@ pub(super) fn validate(
 ) {
     validate_title(&def.title, at, errors);
     for (index, limit) in def.limits.iter().enumerate() {
-        validate_limit(limit, &format!("{at}/limits/{index}"), errors);
+        limits::validate(limit, &format!("{at}/limits/{index}"), errors);
     }
     if def.overflow == Overflow::Downgrade {
         validate_downgrade(catalog, name, errors);
@@ -49,20 +48,6 @@ fn validate_title(title: &BTreeMap<String, String>, at: &str, errors: &mut Vec<F
             );
             errors.push(FieldError::new(at, "format", expected));
         }
-    }
-}
-
-fn validate_limit(limit: &LimitDef, at: &str, errors: &mut Vec<FieldError>) {
-    if limit.max == 0 {
-        let expected = "expected at least 1 message, not 0";
-        errors.push(FieldError::new(format!("{at}/max"), "range", expected));
-    }
-    if limit.per.is_zero() {
-        let expected = format!(
-            "expected a period longer than 0s, not {}",
-            duration_text::format(limit.per)
-        );
-        errors.push(FieldError::new(format!("{at}/per"), "range", expected));
     }
 }
 

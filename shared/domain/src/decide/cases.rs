@@ -478,6 +478,7 @@ impl Given {
                 address_key: &key,
                 entry: self.entry,
                 release: None,
+                releases: 0,
                 downgrades: &downgrades,
                 accepted_at: self.now,
                 now: self.now,

@@ -3,6 +3,7 @@
 
 use super::{Decision, Facts, Reason};
 use crate::{
+    catalog::LimitScope,
     channel::Channel,
     clock::Timestamp,
     delivery_state::DeliveryStatus,
@@ -87,7 +88,8 @@ pub(super) fn sentence(reason: Reason, facts: &Facts<'_>, channel: Channel) -> S
         Reason::ExpiresInQuietHours => "Dropped: the event expires during quiet hours.".to_owned(),
         Reason::Digest => "Collected into a digest.".to_owned(),
         Reason::ExpiresInDigest => "Dropped: the event expires before its digest is sent.".to_owned(),
-        Reason::OverLimit => over_limit_of(category, channel),
+        // This has a limit, which the sentence names.
+        Reason::OverLimit => over_limit_of(LimitScope::Category, category, channel),
         // This has an earlier channel, which the sentence names.
         Reason::Downgraded => downgraded(None, channel),
         Reason::LimitUnknown => limit_unknown_of(channel),
@@ -169,11 +171,16 @@ pub(super) fn collected(digest: &Digest, zone: Zone) -> String {
 }
 
 /// The sentence of a message that joins a digest because a limit has no room.
-pub(super) fn collected_over_limit(decision: &Decision, digest: &Digest, zone: Zone) -> String {
+pub(super) fn collected_over_limit(
+    decision: &Decision,
+    scope: LimitScope,
+    digest: &Digest,
+    zone: Zone,
+) -> String {
     format!(
         "{}: {}.",
         collected_until(digest, zone),
-        used_up(&decision.category, decision.channel)
+        used_up(scope, &decision.category, decision.channel)
     )
 }
 
@@ -200,31 +207,31 @@ pub(super) fn invalid_recipient(errors: &[FieldError]) -> String {
 }
 
 /// The sentence of a decision that a limit stopped.
-pub(super) fn over_limit(decision: &Decision) -> String {
-    over_limit_of(&decision.category, decision.channel)
+pub(super) fn over_limit(decision: &Decision, scope: LimitScope) -> String {
+    over_limit_of(scope, &decision.category, decision.channel)
 }
 
 /// The sentence of a message that waits until a limit has room.
-pub(super) fn waits_for_limit(decision: &Decision, wait: &Wait) -> String {
+pub(super) fn waits_for_limit(decision: &Decision, scope: LimitScope, wait: &Wait) -> String {
     format!(
         "Held back until {}: {}.",
         until_text(wait.until, wait.zone),
-        used_up(&decision.category, decision.channel)
+        used_up(scope, &decision.category, decision.channel)
     )
 }
 
 /// The sentence of a message that would expire before a limit has room.
-pub(super) fn expires_over_limit(decision: &Decision, wait: &Wait) -> String {
+pub(super) fn expires_over_limit(decision: &Decision, scope: LimitScope, wait: &Wait) -> String {
     format!(
         "Dropped: {}, and the event expires before it has room again at {}.",
-        used_up(&decision.category, decision.channel),
+        used_up(scope, &decision.category, decision.channel),
         until_text(wait.until, wait.zone)
     )
 }
 
 /// The sentence of a message over a limit whose turn passes to the next channel.
-pub(super) fn passed_on(decision: &Decision, next: Option<Channel>) -> String {
-    let used_up = used_up(&decision.category, decision.channel);
+pub(super) fn passed_on(decision: &Decision, scope: LimitScope, next: Option<Channel>) -> String {
+    let used_up = used_up(scope, &decision.category, decision.channel);
     match next {
         Some(next) => format!(
             "Not sent by {}: {used_up}, so {next} is used instead.",
@@ -234,12 +241,12 @@ pub(super) fn passed_on(decision: &Decision, next: Option<Channel>) -> String {
     }
 }
 
-/// The sentence of a message that is sent on this channel because the limit of an earlier one is used up.
+/// The sentence of a message that is sent on this channel because a limit on an earlier one is used up.
 pub(super) fn downgraded(from: Option<Channel>, channel: Channel) -> String {
     match from {
-        Some(from) => format!("To be sent by {channel}: the limit of the category on {from} is used up."),
+        Some(from) => format!("To be sent by {channel}: a limit on {from} is used up."),
         None => {
-            format!("To be sent by {channel}: the limit of the category on an earlier channel is used up.")
+            format!("To be sent by {channel}: a limit on an earlier channel is used up.")
         }
     }
 }
@@ -249,12 +256,20 @@ pub(super) fn limit_unknown(decision: &Decision) -> String {
     limit_unknown_of(decision.channel)
 }
 
-fn over_limit_of(category: &str, channel: Channel) -> String {
-    format!("Dropped: {}.", used_up(category, channel))
+fn over_limit_of(scope: LimitScope, category: &str, channel: Channel) -> String {
+    format!("Dropped: {}.", used_up(scope, category, channel))
 }
 
-fn used_up(category: &str, channel: Channel) -> String {
-    format!("the limit of the category {category} on {channel} is used up for this recipient")
+fn used_up(scope: LimitScope, category: &str, channel: Channel) -> String {
+    match scope {
+        LimitScope::Category => {
+            format!("the limit of the category {category} on {channel} is used up for this recipient")
+        }
+        LimitScope::User => {
+            format!("the limit of all categories on {channel} is used up for this recipient")
+        }
+        LimitScope::Tenant => format!("the limit of the whole tenant on {channel} is used up"),
+    }
 }
 
 fn limit_unknown_of(channel: Channel) -> String {

@@ -1,5 +1,7 @@
-//! The limits of a category: the checks that a message needs, and the decision that follows from their verdicts. The
+//! The limits of a category, of a user and of the tenant: the checks that a message needs, and the decision that follows from their verdicts. The
 //! messages are counted elsewhere.
+
+use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -9,10 +11,19 @@ use super::{
     LimitCheck, LimitVerdict, Outcome, Reason,
     explain::{self, Wait},
 };
-use crate::{catalog::Overflow, channel::Channel, clock::Timestamp, delivery::Delivery, duration_text};
+use crate::{
+    catalog::{LimitScope, Overflow},
+    channel::Channel,
+    clock::{Timestamp, later},
+    delivery::Delivery,
+    duration_text,
+};
 
 #[derive(Serialize)]
 struct Limited {
+    /// Whose limit it is, if it holds for all categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<LimitScope>,
     channel: Channel,
     max: u32,
     per: String,
@@ -24,10 +35,18 @@ struct Limited {
 /// What the limits say about a message.
 #[derive(Debug, Clone, Copy, Default)]
 struct Verdict {
-    /// The time at which all limits have room, if one of them has none now.
-    room_at: Option<Timestamp>,
+    /// The limit that has room last, if one has none now.
+    full: Option<Full>,
     /// Whether one of them could not be counted.
     is_unknown: bool,
+}
+
+/// A limit without room.
+#[derive(Debug, Clone, Copy)]
+struct Full {
+    /// The time at which the message is decided again, if it waits.
+    until: Timestamp,
+    scope: LimitScope,
 }
 
 /// The limits that count a message, with the keys under which it is counted.
@@ -37,24 +56,59 @@ pub(super) fn checks(facts: &Facts<'_>, channel: Channel, first: &Delivery) -> V
         None => facts.recipient.identity(facts.address_key),
     };
     let category = &facts.definition.category;
-    let limits = facts
-        .category
-        .limits
-        .iter()
-        .filter(|limit| limit.channel == channel);
+    let (tenant, limits) = (facts.tenant, facts.limits);
+    let each = [
+        (LimitScope::Category, &facts.category.limits),
+        (LimitScope::User, &limits.user),
+        (LimitScope::Tenant, &limits.tenant),
+    ];
     let message = match facts.release {
         Some(release) => Uuid::new_v5(&first.delivery_id.0, release.as_bytes()),
         None => first.delivery_id.0,
     };
-    limits
-        .enumerate()
-        .map(|(index, limit)| LimitCheck {
-            id: Uuid::new_v5(&message, &index.to_be_bytes()),
-            message,
-            key: format!("{}|{counted}|{category}|{channel}|{index}", facts.tenant),
-            limit: limit.clone(),
-        })
-        .collect()
+    let each = each.into_iter().flat_map(|(scope, limits)| {
+        let of_channel = limits.iter().filter(move |limit| limit.channel == channel);
+        of_channel
+            .enumerate()
+            .map(move |(index, limit)| (scope, index, limit))
+    });
+    each.map(|(scope, index, limit)| LimitCheck {
+        id: check_id(message, scope, index),
+        message,
+        key: match scope {
+            LimitScope::Category => format!("{tenant}|{counted}|{category}|{channel}|{index}"),
+            LimitScope::User => format!("{tenant}|{counted}||{channel}|{index}"),
+            LimitScope::Tenant => format!("{tenant}|||{channel}|{index}"),
+        },
+        scope,
+        limit: limit.clone(),
+    })
+    .collect()
+}
+
+fn check_id(message: Uuid, scope: LimitScope, index: usize) -> Uuid {
+    match scope {
+        LimitScope::Category => Uuid::new_v5(&message, &index.to_be_bytes()),
+        LimitScope::User | LimitScope::Tenant => {
+            Uuid::new_v5(&message, format!("{scope}|{index}").as_bytes())
+        }
+    }
+}
+
+/// The time at which a message over a limit is decided again. Many messages may wait for a limit of the whole tenant, and its
+/// rooms come one by one. Each time that a message has waited in vain, it comes back at a random moment of a period that is
+/// twice as long, so that all together are decided again a few times each, instead of at every room.
+fn wait_until(check: &LimitCheck, room_at: Timestamp, releases: u32) -> Timestamp {
+    if check.scope != LimitScope::Tenant {
+        return room_at;
+    }
+    let between_rooms = check.limit.per / check.limit.max.max(1);
+    let spread = between_rooms
+        .saturating_mul(1 << releases.min(30))
+        .min(check.limit.per);
+    let micros = u64::try_from(spread.as_micros()).unwrap_or(u64::MAX).max(1);
+    let (random, _) = check.id.as_u64_pair();
+    later(room_at, Duration::from_micros(random % micros))
 }
 
 /// Applies the verdicts of the limits.
@@ -74,10 +128,10 @@ pub(super) fn conclude(mut draft: Draft, verdicts: &[LimitVerdict]) -> Decisions
         following,
         ..
     } = draft;
-    if let Some(room_at) = verdict.room_at {
+    if let Some(full) = verdict.full {
         return match joins.filter(|_| overflow.treatment == Overflow::Digest) {
-            Some(joins) => over_into_digest(decision, targets, overflow, joins),
-            None => over(decision, targets, overflow, following.as_ref(), room_at),
+            Some(joins) => over_into_digest(decision, targets, overflow, joins, full.scope),
+            None => over(decision, targets, overflow, following.as_ref(), full),
         };
     }
     if verdict.is_unknown {
@@ -113,13 +167,19 @@ fn judge(draft: &mut Draft, verdicts: &[LimitVerdict]) -> Verdict {
             LimitVerdict::Exceeded(room_at) => ("stop", Some(*room_at)),
             LimitVerdict::Unavailable => ("skip", None),
         };
-        all.room_at = all.room_at.max(room_at);
+        let until = room_at.map(|room_at| wait_until(check, room_at, draft.overflow.releases));
+        let full = until.map(|until| Full {
+            until,
+            scope: check.scope,
+        });
+        all.full = all.full.into_iter().chain(full).max_by_key(|full| full.until);
         all.is_unknown |= *verdict == LimitVerdict::Unavailable;
         let limit = Limited {
+            of: Some(check.scope).filter(|scope| *scope != LimitScope::Category),
             channel: check.limit.channel,
             max: check.limit.max,
             per: duration_text::format(check.limit.per),
-            until: room_at.filter(|_| waits && !is_collected),
+            until: until.filter(|_| waits && !is_collected),
         };
         draft.decision.steps.note("limit", result, &limit);
     }
@@ -132,25 +192,26 @@ fn over(
     targets: Vec<(Option<String>, Delivery)>,
     overflow: DraftOverflow,
     following: Option<&Following>,
-    room_at: Timestamp,
+    full: Full,
 ) -> Decisions {
+    let Full { until, scope } = full;
     let wait = Wait {
-        until: room_at,
+        until,
         zone: overflow.zone,
     };
     decision.reason = Reason::OverLimit;
     decision.outcome = Outcome::Drop;
     match overflow.treatment {
-        Overflow::Drop => decision.sentence = explain::over_limit(&decision),
-        Overflow::Downgrade => decision.sentence = explain::passed_on(&decision, overflow.next),
+        Overflow::Drop => decision.sentence = explain::over_limit(&decision, scope),
+        Overflow::Downgrade => decision.sentence = explain::passed_on(&decision, scope, overflow.next),
         // A digest over a limit has no digest to join.
-        Overflow::Defer | Overflow::Digest if expires_by(&targets, room_at) => {
-            decision.sentence = explain::expires_over_limit(&decision, &wait);
+        Overflow::Defer | Overflow::Digest if expires_by(&targets, until) => {
+            decision.sentence = explain::expires_over_limit(&decision, scope, &wait);
         }
         Overflow::Defer | Overflow::Digest => {
             decision.outcome = Outcome::Defer;
-            decision.until = Some(room_at);
-            decision.sentence = explain::waits_for_limit(&decision, &wait);
+            decision.until = Some(until);
+            decision.sentence = explain::waits_for_limit(&decision, scope, &wait);
             return deferred(&decision, targets, following);
         }
     }
@@ -163,6 +224,7 @@ fn over_into_digest(
     targets: Vec<(Option<String>, Delivery)>,
     overflow: DraftOverflow,
     joins: Joins,
+    scope: LimitScope,
 ) -> Decisions {
     let (digest, zone) = (joins.digest, overflow.zone);
     let until = digest.window.end;
@@ -176,7 +238,7 @@ fn over_into_digest(
     decision.outcome = Outcome::Digest;
     decision.until = Some(until);
     decision.digest_id = Some(digest.id);
-    decision.sentence = explain::collected_over_limit(&decision, &digest, zone);
+    decision.sentence = explain::collected_over_limit(&decision, scope, &digest, zone);
     collected(&decision, targets, Some(joins))
 }
 

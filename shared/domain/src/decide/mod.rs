@@ -28,7 +28,7 @@ pub use unusable::unusable;
 pub use whole::{Concluded, EventFacts, conclude, guests_of, take_repeated, users_of};
 
 use crate::{
-    catalog::{CategoryDef, EventTypeDef, LimitDef, Overflow},
+    catalog::{CatalogLimits, CategoryDef, EventTypeDef, LimitDef, LimitScope, Overflow},
     channel::{Channel, Priority},
     clock::Timestamp,
     contact::{AddressHash, AddressKey, ContactPoint},
@@ -93,6 +93,8 @@ pub struct Facts<'a> {
     pub zone: Zone,
     /// The quiet hours of a recipient who has set none.
     pub quiet_hours: &'a [QuietHours],
+    /// The limits that hold for all categories.
+    pub limits: &'a CatalogLimits,
     /// The digest of the category.
     pub digest: Option<DigestPlan<'a>>,
     /// The rule with which the evaluation begins.
@@ -100,6 +102,8 @@ pub struct Facts<'a> {
     /// The release with which the message comes, if it has waited. Each release counts against limits anew, because what
     /// has waited was not counted.
     pub release: Option<Uuid>,
+    /// How often the message has waited before.
+    pub releases: u32,
     /// The channels whose limits are used up, so that the next channel is in turn.
     pub downgraded: Vec<Channel>,
     /// The channels on which a message has waited that follows earlier ones.
@@ -227,9 +231,9 @@ pub enum Reason {
     Digest,
     /// The event expires before its digest is sent.
     ExpiresInDigest,
-    /// The limit of the category on the channel is used up.
+    /// A limit on the channel is used up.
     OverLimit,
-    /// The limit of the category on an earlier channel is used up, so this channel is used instead.
+    /// A limit on an earlier channel is used up, so this channel is used instead.
     Downgraded,
     /// The limits could not be counted within `router.limits_patience`, so the message is sent without them.
     LimitUnknown,
@@ -285,8 +289,11 @@ pub struct LimitCheck {
     /// or against none if one of them has no room.
     pub message: Uuid,
     /// The key of the count: `tenant|recipient|category|channel|index`. The recipient is a user's id or a guest's
-    /// identity, and the index the limit's position among those of its channel.
+    /// identity, and the index the limit's position among those of its channel. A limit that holds for all categories has no
+    /// category there, and one of the whole tenant no recipient either.
     pub key: String,
+    /// The messages that the limit counts together.
+    pub scope: LimitScope,
     /// The limit.
     pub limit: LimitDef,
 }
@@ -340,6 +347,8 @@ pub(crate) struct DraftOverflow {
     pub(crate) zone: Zone,
     /// Whether a limit is known to have no room, so that the next channel is in turn.
     pub(crate) is_downgraded: bool,
+    /// How often the message has waited before.
+    pub(crate) releases: u32,
     /// The channel that is used instead, if there is one.
     pub(crate) next: Option<Channel>,
 }
@@ -389,6 +398,7 @@ impl DraftOverflow {
         treatment: Overflow::Drop,
         zone: Zone::UTC,
         is_downgraded: false,
+        releases: 0,
         next: None,
     };
 }

@@ -231,6 +231,7 @@ impl<'a> Trail<'a> {
             treatment: self.facts.category.overflow,
             zone: waits::zone(self.facts),
             is_downgraded: self.facts.downgraded.contains(&self.channel),
+            releases: self.facts.releases,
             next: None,
         }
     }

@@ -44,6 +44,8 @@ pub struct EventFacts<'a> {
     pub entry: Entry,
     /// The release with which deliveries of the event come that have waited.
     pub release: Option<Uuid>,
+    /// How often these deliveries have waited.
+    pub releases: u32,
     /// The messages that are known to be over a limit, and for which the next channel is in turn.
     pub downgrades: &'a Downgrades,
     /// The time at which the bus took the event's record.
@@ -127,9 +129,11 @@ impl<'a> EventFacts<'a> {
             suppressed_guests: self.suppressed_guests,
             zone: self.catalog_type.zone,
             quiet_hours: self.catalog_type.quiet_hours,
+            limits: self.catalog_type.limits,
             digest: self.catalog_type.digest,
             entry: self.entry,
             release: self.release,
+            releases: self.releases,
             downgraded: Vec::new(),
             followed: Vec::new(),
             accepted_at: self.accepted_at,

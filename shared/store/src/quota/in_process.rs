@@ -76,7 +76,7 @@ impl State {
 
     /// Checks the limits of one message, and counts it if all of them have room.
     fn take(&mut self, checks: &[LimitCheck], now: Timestamp, memory: Duration) -> Vec<LimitVerdict> {
-        let verdicts: Vec<LimitVerdict> = checks.iter().map(|check| self.look(check, now)).collect();
+        let verdicts: Vec<LimitVerdict> = checks.iter().map(|check| self.look(check, 0, now)).collect();
         let has_room = verdicts.iter().all(|verdict| *verdict == LimitVerdict::Allowed);
         for (check, verdict) in checks.iter().zip(&verdicts) {
             if self.verdicts.contains_key(&check.id) {
@@ -101,20 +101,46 @@ impl State {
         self.leaving.push(Reverse((leaves, key)));
     }
 
-    fn look(&self, check: &LimitCheck, at: Timestamp) -> LimitVerdict {
+    /// The verdict on a check; `more` messages count beside those that are counted.
+    fn look(&self, check: &LimitCheck, more: usize, at: Timestamp) -> LimitVerdict {
         if let Some(verdict) = self.verdicts.get(&check.id) {
             return *verdict;
         }
-        let Some(taken) = self.taken.get(check.key.as_str()) else {
-            return LimitVerdict::Allowed;
-        };
+        let none = VecDeque::new();
+        let taken = self.taken.get(check.key.as_str()).unwrap_or(&none);
         let gone = taken.partition_point(|leaves| *leaves <= at);
-        let counted = taken.len() - gone;
+        let counted = taken.len() - gone + more;
         // There is room once fewer than `max` are left.
         match counted.checked_sub(check.limit.max as usize) {
-            Some(surplus) => LimitVerdict::Exceeded(taken[gone + surplus]),
+            Some(surplus) => {
+                let leaves = taken.get(gone + surplus).copied();
+                LimitVerdict::Exceeded(leaves.unwrap_or_else(|| later(at, check.limit.per)))
+            }
             None => LimitVerdict::Allowed,
         }
+    }
+
+    /// The verdicts that [`Self::take`] would give on the checks of messages, one after the other.
+    fn look_all(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
+        let mut counted: HashMap<&str, usize> = HashMap::new();
+        let mut verdicts = Vec::with_capacity(checks.len());
+        for message in checks.chunk_by(|one, next| one.message == next.message) {
+            let more = |check: &LimitCheck| counted.get(check.key.as_str()).copied().unwrap_or_default();
+            let own: Vec<LimitVerdict> = message
+                .iter()
+                .map(|check| self.look(check, more(check), at))
+                .collect();
+            if own.iter().all(|verdict| *verdict == LimitVerdict::Allowed) {
+                for check in message
+                    .iter()
+                    .filter(|check| !self.verdicts.contains_key(&check.id))
+                {
+                    *counted.entry(&check.key).or_default() += 1;
+                }
+            }
+            verdicts.extend(own);
+        }
+        verdicts
     }
 }
 
@@ -130,8 +156,7 @@ impl Quotas for InProcessQuotas {
     }
 
     async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict> {
-        let state = self.state.lock();
-        checks.iter().map(|check| state.look(check, at)).collect()
+        self.state.lock().look_all(checks, at)
     }
 
     async fn check(&self) -> Result<(), RedisFault> {
@@ -145,7 +170,10 @@ impl Quotas for InProcessQuotas {
 
 #[cfg(test)]
 mod tests {
-    use carillon_domain::{Channel, catalog::LimitDef};
+    use carillon_domain::{
+        Channel,
+        catalog::{LimitDef, LimitScope},
+    };
 
     use super::*;
 
@@ -163,6 +191,7 @@ mod tests {
                 id: Uuid::from_u128(n),
                 message: Uuid::from_u128(n),
                 key: format!("user-{n}"),
+                scope: LimitScope::Category,
                 limit: limit.clone(),
             };
             quotas.take(&[check], start).await;

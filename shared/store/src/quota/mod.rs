@@ -1,4 +1,4 @@
-//! Per-user limits: at most `max` messages in any period of length `per`. A verdict is remembered by the id of its
+//! Limits of users, of categories and of tenants: at most `max` messages in any period of length `per`. A verdict is remembered by the id of its
 //! check, so a repeated check gets the same verdict and counts once. A message counts against all of its limits, or against
 //! none: one that has to wait for a short period takes no room of a long one.
 
@@ -25,8 +25,9 @@ pub trait Quotas: Send + Sync + std::fmt::Debug {
     /// time.
     async fn take(&self, checks: &[LimitCheck], now: Timestamp) -> Vec<LimitVerdict>;
 
-    /// The verdicts that [`Self::take`] would give at a time, without counting or remembering anything. Counts that have
-    /// left their period by then are left out.
+    /// The verdicts that [`Self::take`] would give at a time, without counting or remembering anything: a message that would be
+    /// counted counts for those that follow in the same call, of up to 1,000 checks. Counts that have left their period by
+    /// then are left out.
     async fn look(&self, checks: &[LimitCheck], at: Timestamp) -> Vec<LimitVerdict>;
 
     /// Whether limits can be counted now.

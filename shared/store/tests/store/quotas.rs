@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carillon_domain::{
     Channel, Timestamp,
-    catalog::LimitDef,
+    catalog::{LimitDef, LimitScope},
     decide::{LimitCheck, LimitVerdict},
 };
 use carillon_store::quota::{InProcessQuotas, Quotas, RedisFault, RedisQuotas, RedisQuotasConfig};
@@ -39,6 +39,7 @@ fn check(key: &str, max: u32, per: Duration) -> LimitCheck {
         id,
         message: id,
         key: key.into(),
+        scope: LimitScope::Category,
         limit: LimitDef {
             channel: Channel::Email,
             max,
@@ -221,6 +222,45 @@ async fn a_message_that_one_limit_has_no_room_for_takes_no_room_of_the_others() 
             verdicts,
             [LimitVerdict::Allowed, LimitVerdict::Exceeded(start() + hour)]
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_look_at_several_messages_counts_those_before_each_and_gives_the_verdicts_of_a_take() {
+    on_each(async |quotas| {
+        let per = seconds(60);
+        let message = |user: &str| {
+            let message = Uuid::now_v7();
+            [(user, 1), ("tenant", 3)].map(|(key, max)| LimitCheck {
+                message,
+                ..check(key, max, per)
+            })
+        };
+        let known = message("u-0");
+        assert_eq!(quotas.take(&known, start()).await, [LimitVerdict::Allowed; 2]);
+        let at = start() + seconds(10);
+        let users = ["u-1", "u-1", "u-2", "u-3", "u-0"];
+        let mut checks = known.to_vec();
+        checks.extend(users.into_iter().flat_map(message));
+        let (allowed, first, now) = (
+            LimitVerdict::Allowed,
+            LimitVerdict::Exceeded(start() + per),
+            LimitVerdict::Exceeded(at + per),
+        );
+        let expected = [
+            allowed, allowed, // counted before
+            allowed, allowed, // u-1
+            now, allowed, // u-1 again: no room for the user, so none is taken of the tenant
+            allowed, allowed, // u-2
+            allowed, first, // u-3: three of the tenant
+            first, first, // u-0
+        ];
+        for _ in 0..2 {
+            let looked = quotas.look(&checks, at).await;
+            assert_eq!(looked, expected, "{}", quotas.name());
+        }
+        assert_eq!(quotas.take(&checks, at).await, expected, "{}", quotas.name());
     })
     .await;
 }
