@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use carillon_domain::{Channel, Timestamp};
 use serde::Deserialize;
 
-use super::digests::Digests;
+use super::collected::Digests;
 use crate::{api::Api, load::Entry};
 
 /// The auditor's counts, as in `GET /v1/stats`.
@@ -104,7 +104,8 @@ impl Evidence {
         let deliveries: Vec<Delivery> = api.list("/v1/deliveries").await?;
         // Newest first.
         let messages: Vec<Message> = api.simulated_list("/v1/messages").await?;
-        let digests = Digests::gather(api, &entries, &deliveries).await?;
+        let with_deliveries = deliveries.iter().map(|delivery| &*delivery.event_id).collect();
+        let digests = Digests::gather(api, &entries, &with_deliveries).await?;
         let (mut arrivals, mut arrived_at, mut texts) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (place, message) in messages.iter().rev().enumerate() {
             if let Some(id) = &message.delivery_id {

@@ -1,6 +1,7 @@
 //! The checks after a run: the guarantees against the gateway's counts, the read model and the simulator's messages.
 
 mod books;
+mod collected;
 mod digests;
 mod doubles;
 mod evidence;

@@ -201,8 +201,8 @@ fn a_run_of_refused_addresses_parks_the_account_and_its_probe_has_to_succeed() {
 fn a_message_that_parks_the_account_comes_back_after_the_others_and_alone_never_parks_it_for_long() {
     let refused = |suspects, parks, waits| {
         let history = History {
-            suspects,
             parks,
+            suspects,
             waits,
             ..History::default()
         };
@@ -224,8 +224,8 @@ fn a_message_that_parks_the_account_comes_back_after_the_others_and_alone_never_
 fn a_refuted_code_parks_the_account_only_if_several_messages_get_it_in_a_row() {
     let refused = |suspects, parks| {
         let history = History {
-            suspects,
             parks,
+            suspects,
             is_refuted: true,
             ..History::default()
         };

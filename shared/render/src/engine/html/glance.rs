@@ -3,7 +3,7 @@
 
 use memchr::{memchr, memchr2, memmem::find};
 
-use super::sight::{LONGEST_TAG, is_hidden};
+use super::hiding::{LONGEST_TAG, is_hidden};
 use crate::invisible::{has_controls, is_blank};
 
 /// Elements that are left to the tokenizer: they hide their content or show an image, or their content is not markup and is

@@ -7,6 +7,7 @@
 mod allowed;
 mod always;
 mod glance;
+mod hiding;
 mod judge;
 mod link;
 mod sight;

@@ -1,11 +1,13 @@
 //! The visibility of HTML: whether it shows its reader a character or an image. Style, script, titles, comments and
 //! hidden elements show nothing; character references count as the characters that they stand for.
 
-use super::{glance::unread, state::State};
+use super::{
+    glance::unread,
+    hiding::{LONGEST_TAG, has_attribute, is_hidden},
+    state::State,
+};
 use crate::invisible::is_blank;
 
-/// The longest text of a tag that is kept, in bytes. Attributes behind it are not looked at.
-pub(super) const LONGEST_TAG: usize = 4 * 1024;
 /// The longest character reference, in bytes; a longer one is text.
 const LONGEST_REFERENCE: usize = 40;
 /// Elements whose content is no markup, and is shown.
@@ -282,38 +284,6 @@ fn is_blank_reference(name: &str, with_semicolon: bool) -> bool {
         Ok(0 | 0x80..=0x9f) | Err(_) => false,
         Ok(code) => char::from_u32(code).is_some_and(|c| is_blank(c.encode_utf8(&mut [0; 4]))),
     }
-}
-
-/// Whether a tag, in lower case and without its angle brackets, hides its element.
-pub(super) fn is_hidden(tag: &str) -> bool {
-    let dense: String = tag.chars().filter(|c| !c.is_whitespace()).collect();
-    has_attribute(tag, "hidden")
-        || ["display:none", "visibility:hidden"]
-            .iter()
-            .any(|style| dense.contains(style))
-        || (tag.starts_with("input") && (dense.contains("type=\"hidden\"") || dense.contains("type=hidden")))
-}
-
-/// Whether a tag has an attribute of this name; its value does not matter.
-fn has_attribute(tag: &str, name: &str) -> bool {
-    let mut quote = None;
-    let outside: String = tag
-        .chars()
-        .map(|c| match (quote, c) {
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                ' '
-            }
-            (Some(open), c) if open == c => {
-                quote = None;
-                ' '
-            }
-            (Some(_), _) => '.',
-            (None, c) => c,
-        })
-        .collect();
-    let mut names = outside.split(|c: char| c.is_whitespace() || c == '/').skip(1);
-    names.any(|attribute| attribute.split('=').next() == Some(name))
 }
 
 #[cfg(test)]
