@@ -10,18 +10,20 @@ use serde::Deserialize;
 
 use super::stage::{RETRY_AFTER, is_dead, user_of};
 
-/// The time after a throttle within which messages may still arrive that were under way.
-const UNDER_WAY: Duration = Duration::from_secs(1);
-/// The greatest difference between a time of the provider and one of Carillon, which is measured a little later or rounded.
-const SLACK: Duration = Duration::from_millis(250);
-/// The codes of throttles with a `Retry-After` that concern the whole account, and the provider in the simulator's words. SendGrid's
-/// throttle has no code of its own, and only its account answers so.
+/// The time after a throttle within which a worker may still hand over a message that it had begun with.
+const UNDER_WAY: Duration = Duration::from_millis(20);
+/// The greatest difference between the beginning of a pause and the time of the step about it.
+const SLACK: Duration = Duration::from_millis(50);
+/// The codes of throttles with a `Retry-After` that concern the whole account, and the account. SendGrid's throttle has no code of its own,
+/// and only its account answers so.
 const THROTTLES: [(&str, &str); 4] = [
     ("QUOTA_EXCEEDED", "fcm"),
     ("20429", "twilio"),
-    ("http-429", "sendgrid"),
-    ("TooManyRequestsException", "ses"),
+    ("http-429", "mails"),
+    ("TooManyRequestsException", "amazon"),
 ];
+/// The beginning of the detail of a step `sending` of a channel with weights; the account follows.
+const TO_ACCOUNT: &str = "to the provider account ";
 /// APNs throttles one device.
 const THROTTLE_OF_DEVICE: &str = "TooManyRequests";
 /// The providers of the run.
@@ -50,13 +52,31 @@ pub(super) struct Step {
     pub(super) at: Timestamp,
     pub(super) status: String,
     pub(super) code: Option<String>,
+    pub(super) detail: Option<String>,
+    /// The account that the attempt ended with.
+    pub(super) provider: Option<String>,
+    pub(super) attempt: u32,
+}
+
+impl Step {
+    /// The account to which a message is handed over at this step.
+    fn sent_to(&self) -> Option<&str> {
+        if self.status != "sending" || self.code.is_some() {
+            return None;
+        }
+        let named = self
+            .detail
+            .as_deref()
+            .and_then(|detail| detail.strip_prefix(TO_ACCOUNT));
+        named
+            .and_then(|rest| rest.split(' ').next())
+            .or(self.provider.as_deref())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Message {
-    pub(super) provider: String,
     pub(super) delivery_id: Option<String>,
-    pub(super) received_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -212,7 +232,7 @@ impl Evidence {
             ),
             (
                 "a throttle",
-                self.steps().any(|step| throttled_provider(step).is_some()),
+                self.steps().any(|step| throttled_account(step).is_some()),
             ),
             (
                 "a dead address",
@@ -268,31 +288,43 @@ impl Evidence {
         }
     }
 
-    /// No message may reach an account in the time that its `Retry-After` named. Those that were under way at the throttle may.
+    /// No message may be handed to an account in the time that its `Retry-After` named.
     fn check_throttles(&self, violations: &mut Vec<String>) {
-        for (_, provider) in THROTTLES {
-            let mut received: Vec<Timestamp> = self
-                .messages
-                .iter()
-                .filter(|message| message.provider == provider)
-                .map(|message| message.received_at)
-                .collect();
-            received.sort_unstable();
-            let throttles = self
+        for (_, account) in THROTTLES {
+            let mut sent: Vec<Timestamp> = self
                 .steps()
-                .filter(|step| throttled_provider(step) == Some(provider));
-            for throttle in throttles {
-                let from = later(throttle.at, UNDER_WAY);
-                let until = later(throttle.at, RETRY_AFTER.saturating_sub(SLACK));
-                let first = received.partition_point(|at| *at <= from);
-                if let Some(at) = received.get(first).filter(|at| **at < until) {
+                .filter(|step| step.sent_to() == Some(account))
+                .map(|step| step.at)
+                .collect();
+            sent.sort_unstable();
+            for at in self.throttles_of(account) {
+                let from = later(at, UNDER_WAY);
+                let until = later(at, RETRY_AFTER.saturating_sub(SLACK));
+                let first = sent.partition_point(|sent| *sent <= from);
+                if let Some(sent) = sent.get(first).filter(|sent| **sent < until) {
                     violations.push(format!(
-                        "{provider} throttled at {} for {RETRY_AFTER:?}, and got a message at {at}",
-                        throttle.at
+                        "{account} throttled at {at} for {RETRY_AFTER:?}, and was handed a message at {sent}"
                     ));
                 }
             }
         }
+    }
+
+    /// The times at which an account throttled. An attempt that finds no other account ends with the same code, later.
+    fn throttles_of(&self, account: &str) -> Vec<Timestamp> {
+        let mut throttles = Vec::new();
+        for steps in self.timelines.values() {
+            let mut attempt = None;
+            for step in steps
+                .iter()
+                .filter(|step| throttled_account(step) == Some(account))
+            {
+                if attempt.replace(step.attempt) != Some(step.attempt) {
+                    throttles.push(step.at);
+                }
+            }
+        }
+        throttles
     }
 
     /// A message to a device that APNs throttled waits for as long as APNs said.
@@ -315,13 +347,13 @@ impl Evidence {
     }
 }
 
-/// The provider whose account has throttled at a step.
-fn throttled_provider(step: &Step) -> Option<&'static str> {
+/// The account that has throttled, by a step's code.
+fn throttled_account(step: &Step) -> Option<&'static str> {
     let code = step.code.as_deref()?;
     THROTTLES
         .into_iter()
         .find(|(throttle, _)| *throttle == code)
-        .map(|(_, provider)| provider)
+        .map(|(_, account)| account)
 }
 
 #[cfg(test)]
@@ -337,6 +369,9 @@ mod tests {
             at: at(millis),
             status: status.to_owned(),
             code: code.map(str::to_owned),
+            detail: None,
+            provider: None,
+            attempt: 1,
         }
     }
 
@@ -350,11 +385,17 @@ mod tests {
         }
     }
 
-    fn message(delivery: &Delivery, provider: &str, millis: i64) -> Message {
+    fn message(delivery: &Delivery) -> Message {
         Message {
-            provider: provider.to_owned(),
             delivery_id: Some(delivery.id.clone()),
-            received_at: at(millis),
+        }
+    }
+
+    /// A message that is handed to an account.
+    fn sending(millis: i64, account: &str) -> Step {
+        Step {
+            detail: Some(format!("{TO_ACCOUNT}{account} of the channel's usual accounts")),
+            ..step(millis, "sending", None)
         }
     }
 
@@ -369,14 +410,9 @@ mod tests {
             // The number of the user 23 is dead.
             delivery(23, "sms", "twilio", "failed"),
         ];
-        let sims = ["smtp", "sendgrid", "ses", "twilio", "fcm", "apns"];
-        let mut messages: Vec<Message> = deliveries
-            .iter()
-            .zip(sims)
-            .map(|(delivery, provider)| message(delivery, provider, 5_000))
-            .collect();
+        let mut messages: Vec<Message> = deliveries.iter().take(6).map(message).collect();
         // The text message of the user 1 arrived twice.
-        messages.push(message(&deliveries[3], "twilio", 9_000));
+        messages.push(message(&deliveries[3]));
         let timelines = [
             (
                 "1-sms",
@@ -390,7 +426,7 @@ mod tests {
                 "2-push",
                 vec![
                     step(100, "retrying", Some("QUOTA_EXCEEDED")),
-                    step(2_200, "sending", None),
+                    sending(2_200, "fcm"),
                 ],
             ),
             (
@@ -438,7 +474,7 @@ mod tests {
             |evidence| evidence.duplicates[0].count = 3,
             |evidence| evidence.stats.deliveries_difference = 1,
             |evidence| evidence.stats.deliveries_produced = 8,
-            |evidence| evidence.messages[4].received_at = at(1_500),
+            |evidence| evidence.timelines.get_mut("2-push").unwrap()[1].at = at(1_500),
             |evidence| evidence.timelines.get_mut("3-push").unwrap()[1].at = at(1_500),
             |evidence| evidence.parks.push("the provider account is parked".to_owned()),
         ];
@@ -459,9 +495,16 @@ mod tests {
     }
 
     #[test]
-    fn a_message_under_way_at_the_throttle_undercuts_nothing() {
+    fn what_was_handed_over_before_undercuts_nothing_and_the_end_of_an_attempt_is_no_throttle_of_its_own() {
         let mut found = evidence();
-        found.messages[4].received_at = at(900);
+        let steps = found.timelines.get_mut("2-push").unwrap();
+        // The attempt waited for another account until it ended with the code of the throttle.
+        steps.insert(0, step(-700, "sending", Some("QUOTA_EXCEEDED")));
+        steps[2].at = at(1_400);
+        found.timelines.insert(
+            "other".to_owned(),
+            vec![sending(-690, "fcm"), sending(90, "twilio")],
+        );
         assert_eq!(found.violations(), Vec::<String>::new());
     }
 
