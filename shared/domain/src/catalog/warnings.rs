@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Catalog, EventTypeDef};
 use crate::{
     field_error::{FieldError, bounded, escape_token, quoted},
+    mask::place,
     schema,
 };
 
@@ -49,18 +50,22 @@ fn useless_secrets(name: &str, def: &EventTypeDef) -> impl Iterator<Item = Field
                 );
                 Some(FieldError::new(format!("{at}/{index}"), "no-such-value", message))
             };
-            let Some(rest) = pointer.strip_prefix("/data") else {
-                return lacks("secrets lie below /data");
-            };
+            let tokens = place::parse(pointer).ok()?;
+            let (first, below) = tokens.split_first()?;
+            match first.as_str() {
+                "data" => {}
+                "recipients" => return lacks("secrets lie below /data"),
+                // An extension.
+                _ => return None,
+            }
             let mut schema = def.schema.as_ref()?;
-            for token in rest.split('/').skip(1) {
-                let token = token.replace("~1", "/").replace("~0", "~");
+            for token in below {
                 let is_closed = schema["additionalProperties"] == Value::Bool(false)
                     && schema.get("patternProperties").is_none();
-                schema = match (schema["properties"].get(&token), is_closed) {
+                schema = match (schema["properties"].get(token), is_closed) {
                     (Some(below), _) => below,
                     (None, true) if token != "*" => {
-                        return lacks(&format!("the schema allows no property {}", quoted(&token)));
+                        return lacks(&format!("the schema allows no property {}", quoted(token)));
                     }
                     (None, _) => return None,
                 };
