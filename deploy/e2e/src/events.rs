@@ -1,9 +1,11 @@
 //! The events of the load, and the deliveries expected of each.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
 
 use carillon_domain::{Channel, Lane, Timestamp};
 use serde_json::{Map, Value, json};
+
+use crate::plan::USERS;
 
 /// The source of all events.
 pub(crate) const SOURCE: &str = "/e2e";
@@ -63,6 +65,11 @@ pub(crate) struct Waits {
 /// Whether a user has quiet hours, which end during the run.
 pub(crate) fn is_quiet(user: usize) -> bool {
     user % 8 == 5
+}
+
+/// The ids of the users with quiet hours.
+pub(crate) fn quiet_users() -> HashSet<String> {
+    (0..USERS).filter(|user| is_quiet(*user)).map(user_id).collect()
 }
 
 pub(crate) fn user_id(user: usize) -> String {

@@ -27,7 +27,7 @@ pub(crate) struct Unsent {
     pub(crate) decision: Option<Decision>,
 }
 
-/// What is known of a batch's recipients, and of the deliveries that messages of it follow.
+/// The recipients of a batch, and the states of the deliveries that its messages follow.
 struct Known {
     facts: RecipientFacts,
     earlier: EarlierDeliveries,
@@ -150,6 +150,8 @@ fn draft<'e>(
     let Some(catalog_type) = inbound.catalog.lookup(&inbound.type_name) else {
         return Drafts::Whole(Vec::new());
     };
+    let parts = parts_of(inbound);
+    let released = inbound.released.as_ref().filter(|_| parts.is_some());
     let facts = EventFacts {
         tenant: &inbound.tenant,
         event: &inbound.event,
@@ -158,21 +160,17 @@ fn draft<'e>(
         users: facts.users(&inbound.tenant),
         suppressed_guests: facts.suppressed_guests(&inbound.tenant),
         address_key: deps.store.address_key(),
-        entry: match parts_of(inbound) {
+        entry: match parts {
             Some(_) => Entry::Suppression,
             None => Entry::Start,
         },
-        release: parts_of(inbound)
-            .and(inbound.released.as_ref())
-            .map(|released| released.release.id),
-        releases: parts_of(inbound)
-            .and(inbound.released.as_ref())
-            .map_or(0, |released| released.release.number),
+        release: released.map(|released| released.release.id),
+        releases: released.map_or(0, |released| released.release.number),
         downgrades,
         accepted_at: inbound.accepted_at,
         now,
     };
-    match parts_of(inbound) {
+    match parts {
         Some(parts) => {
             let (drafts, lost) = facts.drafts_of(parts, earlier);
             Drafts::Parts { drafts, lost }

@@ -386,8 +386,8 @@ impl Reader<'_> {
             Kind::Statuses => {
                 let projection = project::projection(&self.name, records, offsets).await;
                 self.deps.store.read_model().apply(&projection).await?;
-                // After the projection, by which the router decides what is due at once. If this process ends in between, the
-                // next tracker looks for it when it starts.
+                // This follows the projection, because the router reads it when a message falls due. A tracker that starts looks
+                // for messages that one which ended here has left.
                 let changed = project::for_fallbacks(&projection);
                 self.deps.store.fallbacks().hasten(&changed).await.map(drop)
             }

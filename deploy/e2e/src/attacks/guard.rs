@@ -249,7 +249,7 @@ async fn password(victim: &Api) -> anyhow::Result<Duration> {
 }
 
 impl Seen {
-    /// The time for which the disk did not sync, if it stalled. What was seen meanwhile says nothing about Carillon.
+    /// The longest sync of the disk, if it exceeds [`SYNCED`]. Delays during such a stall are the disk's, not Carillon's.
     pub(super) fn stall(&self) -> Option<Duration> {
         (self.disk > SYNCED).then_some(self.disk)
     }

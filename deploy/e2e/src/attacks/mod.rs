@@ -152,8 +152,7 @@ async fn play(stage: &mut Stage, attacks: &[Attack], own: &AttackArgs) -> anyhow
     Ok(violations)
 }
 
-/// Makes one attack, during which the processes end, and starts them again. Returns what was seen, and the
-/// violations.
+/// Makes one attack, ends all processes during it, and starts them again. Returns the observations and the violations.
 async fn make(stage: &mut Stage, attack: &Attack, own: &AttackArgs) -> anyhow::Result<(Seen, Vec<String>)> {
     let running = tokio::spawn((attack.run)(stage.attacker()));
     let seen = Guard::new(stage, own.slack)?.watch(own.length()).await;

@@ -1,4 +1,4 @@
-//! What a run has left, and what is wrong with it.
+//! The evidence of a run, and its violations.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,9 +6,11 @@ use std::{
 };
 
 use carillon_domain::{Timestamp, clock::later};
-use serde::Deserialize;
 
-use super::stage::{RETRY_AFTER, is_dead, user_of};
+use super::{
+    answers::{Delivery, Duplicate, Message, Stats, Step},
+    stage::RETRY_AFTER,
+};
 
 /// The time after a throttle within which a worker may still hand over a message that it had begun with.
 const UNDER_WAY: Duration = Duration::from_millis(20);
@@ -22,117 +24,14 @@ const THROTTLES: [(&str, &str); 4] = [
     ("http-429", "mails"),
     ("TooManyRequestsException", "amazon"),
 ];
-/// The beginning of the detail of a step `sending` of a channel with weights; the account follows.
-const TO_ACCOUNT: &str = "to the provider account ";
 /// APNs throttles one device.
 const THROTTLE_OF_DEVICE: &str = "TooManyRequests";
 /// The providers of the run.
 const PROVIDERS: [&str; 6] = ["amazon", "apns", "fcm", "mails", "smtp", "twilio"];
 /// The cause of a park after a run of failures, as the log names it: a broken connection of APNs or a relay takes all of its messages with it.
 const FAILURES: &str = "many consecutive failures";
-/// The accounts whose providers report the fate of a message.
-const REPORTING: [&str; 3] = ["amazon", "mails", "twilio"];
 
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Delivery {
-    pub(super) id: String,
-    pub(super) event_id: String,
-    pub(super) channel: String,
-    pub(super) status: String,
-    pub(super) provider: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Shown {
-    pub(super) timeline: Vec<Step>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Step {
-    pub(super) at: Timestamp,
-    pub(super) status: String,
-    pub(super) code: Option<String>,
-    pub(super) detail: Option<String>,
-    /// The account that the attempt ended with.
-    pub(super) provider: Option<String>,
-    pub(super) attempt: u32,
-}
-
-impl Step {
-    /// The account to which a message is handed over at this step.
-    fn sent_to(&self) -> Option<&str> {
-        if self.status != "sending" || self.code.is_some() {
-            return None;
-        }
-        let named = self
-            .detail
-            .as_deref()
-            .and_then(|detail| detail.strip_prefix(TO_ACCOUNT));
-        named
-            .and_then(|rest| rest.split(' ').next())
-            .or(self.provider.as_deref())
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Message {
-    pub(super) delivery_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Duplicate {
-    pub(super) delivery_id: String,
-    pub(super) count: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Stats {
-    acknowledged: u64,
-    pending: u64,
-    waiting: u64,
-    ended: u64,
-    deliveries_produced: u64,
-    events_difference: i64,
-    deliveries_difference: i64,
-}
-
-impl Stats {
-    /// Whether all deliveries of `accepted` events have ended and the books balance.
-    pub(super) fn is_quiet(&self, accepted: u64) -> bool {
-        self.acknowledged >= accepted
-            && self.pending == 0
-            && self.waiting == 0
-            && self.events_difference == 0
-            && self.deliveries_difference == 0
-    }
-}
-
-impl Delivery {
-    fn is_reported(&self) -> bool {
-        let provider = self.provider.as_deref();
-        provider.is_some_and(|provider| REPORTING.contains(&provider))
-    }
-
-    /// Whether its provider has yet to report what became of it.
-    pub(super) fn waits_for_report(&self) -> bool {
-        self.status == "sent" && self.is_reported()
-    }
-
-    /// Whether it ended as it has to.
-    fn has_right_end(&self) -> bool {
-        let user = user_of(&self.event_id);
-        let is_dead = user.is_some_and(|user| is_dead(user, &self.channel));
-        match (is_dead, self.is_reported()) {
-            // A mailbox's death is reported after its mail was accepted; a number is refused at once.
-            (true, true) => ["bounced", "failed"].contains(&&*self.status),
-            (true, false) => self.status == "failed",
-            (false, true) => self.status == "delivered",
-            (false, false) => self.status == "sent",
-        }
-    }
-}
-
-/// What a run has left.
+/// The evidence of a run.
 pub(super) struct Evidence {
     /// The number of deliveries.
     pub(super) expected: usize,
@@ -358,7 +257,7 @@ fn throttled_account(step: &Step) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::answers::TO_ACCOUNT, *};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_timestamp_millis(1_800_000_000_000 + millis).unwrap()

@@ -2,6 +2,7 @@
 //! has ended as it has to, the books balance, no `Retry-After` was undercut, no account was parked, and each message that arrived twice says
 //! `uncertain`.
 
+mod answers;
 mod judge;
 mod stage;
 
@@ -11,7 +12,10 @@ use carillon_testkit::installation::{Installation, Setup};
 use futures::StreamExt as _;
 use serde_json::Value;
 
-use self::judge::{Delivery, Duplicate, Evidence, Message, Shown, Stats};
+use self::{
+    answers::{Delivery, Duplicate, Message, Shown, Stats},
+    judge::Evidence,
+};
 use crate::{
     api::Api,
     args::{Args, OutcomeArgs},

@@ -1,20 +1,19 @@
 //! Checks of digests: each window of a user has one digest, which arrives after the window's end, and each of its members
 //! stands in exactly one digest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use carillon_domain::Timestamp;
 
 use super::{Evidence, Finding, collected::Digests};
-use crate::{
-    events::{Kind, is_quiet, user_id},
-    plan::USERS,
-};
+use crate::events::{Kind, quiet_users};
 
 pub(super) fn check(evidence: &Evidence) -> Finding {
     let digests = &evidence.digests;
     let mut violations = windows(digests);
-    violations.extend(digests.sent.iter().filter_map(|id| message(evidence, id)));
+    let quiet = quiet_users();
+    let sent = digests.sent.iter();
+    violations.extend(sent.filter_map(|id| message(evidence, &quiet, id)));
     let mut collected = 0;
     let by_event = evidence.by_event();
     for entry in &evidence.entries {
@@ -60,7 +59,7 @@ fn windows(digests: &Digests) -> Vec<String> {
 }
 
 /// The fault of a digest's message, if there is one.
-fn message(evidence: &Evidence, id: &str) -> Option<String> {
+fn message(evidence: &Evidence, quiet: &HashSet<String>, id: &str) -> Option<String> {
     let deliveries: Vec<_> = evidence
         .deliveries
         .values()
@@ -71,8 +70,7 @@ fn message(evidence: &Evidence, id: &str) -> Option<String> {
     };
     let arrived = evidence.arrived_at.get(&delivery.id)?;
     let mut earliest = *evidence.digests.ends.get(id)?;
-    let user = delivery.user_id.as_deref().unwrap_or_default();
-    if (0..USERS).any(|number| is_quiet(number) && user_id(number) == user) {
+    if delivery.user_id.as_ref().is_some_and(|user| quiet.contains(user)) {
         earliest = earliest.max(evidence.quiet_until);
     }
     (*arrived < earliest).then(|| format!("digest {id} arrived at {arrived}, before {earliest}"))
@@ -99,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{super::evidence::sound, *};
+    use crate::events::user_id;
 
     /// Event `a` is a member of the digest whose only delivery is that of event `b`.
     fn evidence() -> Evidence {

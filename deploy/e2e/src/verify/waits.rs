@@ -9,9 +9,8 @@ use super::{
 };
 use crate::{
     api::Api,
-    events::{is_quiet, user_id},
+    events::quiet_users,
     load::{Cancelled, Entry},
-    plan::USERS,
 };
 
 /// The most requests at the same time.
@@ -20,7 +19,7 @@ const AT_ONCE: usize = 8;
 /// Checks that no message arrived before its event's `sendat`, nor within the quiet hours of its recipient.
 pub(super) fn nothing_is_early(evidence: &Evidence) -> Finding {
     let by_event = evidence.by_event();
-    let quiet: Vec<String> = (0..USERS).filter(|user| is_quiet(*user)).map(user_id).collect();
+    let quiet = quiet_users();
     let mut violations = Vec::new();
     let (mut scheduled, mut deferred) = (0, 0);
     for entry in &evidence.entries {
@@ -155,6 +154,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{super::evidence::sound, *};
+    use crate::events::user_id;
 
     fn answer(result: &str) -> Cancelled {
         Cancelled {

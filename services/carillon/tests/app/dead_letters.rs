@@ -312,22 +312,27 @@ fn apply(carillon: &Installation, template: &str) {
     assert!(said.contains("is published"), "{said}");
 }
 
+/// Publishes a template with a variable that events lack, and posts three events, which become dead letters.
+async fn three_letters(carillon: &Installation) {
+    apply(carillon, "Note for {{name}}: {{text}}");
+    let note = |number: usize| {
+        json!({"id": format!("n-{number}"), "source": "/shop", "type": "Note",
+            "recipients": [{"phone": format!("+4915112345{number:03}")}], "data": {"text": "hello"}})
+    };
+    eventually("the catalog is known", || async {
+        carillon.post(&note(0)).await.0 == 202
+    })
+    .await;
+    for number in 1..3 {
+        assert_eq!(carillon.post(&note(number)).await.0, 202);
+    }
+    eventually("dead letters", || async { open(carillon).await == 3 }).await;
+}
+
 #[test]
 fn a_replay_after_the_template_was_mended_sends_with_the_new_template() {
     with_installation(|carillon| async move {
-        apply(&carillon, "Note for {{name}}: {{text}}");
-        let note = |number: usize| {
-            json!({"id": format!("n-{number}"), "source": "/shop", "type": "Note",
-                "recipients": [{"phone": format!("+4915112345{number:03}")}], "data": {"text": "hello"}})
-        };
-        eventually("the catalog is known", || async {
-            carillon.post(&note(0)).await.0 == 202
-        })
-        .await;
-        for number in 1..3 {
-            assert_eq!(carillon.post(&note(number)).await.0, 202);
-        }
-        eventually("dead letters", || async { open(&carillon).await == 3 }).await;
+        three_letters(&carillon).await;
         let letters = carillon.get("/v1/dlq?class=render").await;
         assert_eq!(
             letters["items"][0]["code"], "template-missing-variable",
@@ -352,19 +357,7 @@ fn a_replay_after_the_template_was_mended_sends_with_the_new_template() {
 #[test]
 fn a_planned_replay_begins_by_itself_once_the_template_is_mended() {
     with_installation(|carillon| async move {
-        apply(&carillon, "Note for {{name}}: {{text}}");
-        let note = |number: usize| {
-            json!({"id": format!("n-{number}"), "source": "/shop", "type": "Note",
-                "recipients": [{"phone": format!("+4915112345{number:03}")}], "data": {"text": "hello"}})
-        };
-        eventually("the catalog is known", || async {
-            carillon.post(&note(0)).await.0 == 202
-        })
-        .await;
-        for number in 1..3 {
-            assert_eq!(carillon.post(&note(number)).await.0, 202);
-        }
-        eventually("dead letters", || async { open(&carillon).await == 3 }).await;
+        three_letters(&carillon).await;
         let groups = carillon.get("/v1/dlq/groups").await;
         let cause = groups["items"][0]["fingerprint"].as_str().unwrap().to_owned();
         let said = carillon.cli(&[

@@ -106,7 +106,7 @@ async fn waiting_deliveries(setting: &Setting) -> u64 {
     setting.env.store.waiting().depth().await.unwrap().deliveries
 }
 
-/// Collects until this many rows have been stored, and what is known of them has been looked at.
+/// Runs the collector until it has stored this number of rows and has looked up the deliveries that they follow.
 async fn collect(setting: &Setting, count: u64) {
     let mut collector = Collector::new(setting.deps()).unwrap();
     let mut new = 0;

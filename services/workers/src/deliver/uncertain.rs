@@ -46,7 +46,7 @@ pub(super) fn note(headers: &mut Headers, uncertain: &UncertainSend) {
     }
 }
 
-/// What is known about the earlier sends of a message.
+/// The evidence about the earlier sends of a message.
 pub(super) enum Earlier {
     /// An earlier attempt was accepted: this one is concluded so.
     Accepted(Box<Conclusion>),

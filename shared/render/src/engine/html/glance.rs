@@ -138,25 +138,24 @@ fn word(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
 /// The document behind an element that contains text only, from behind its start tag on.
 fn behind_text<'h>(content: &'h str, element: &str) -> Option<&'h str> {
     let end = &content[memchr(b'<', content.as_bytes())?..];
-    let name = end.strip_prefix("</")?;
-    let behind = name.get(element.len()..)?.strip_prefix('>')?;
-    name[..element.len()]
-        .eq_ignore_ascii_case(element)
-        .then_some(behind)
+    behind_end_name(end, element)?.strip_prefix('>')
 }
 
 /// The text from an element's end tag on.
 fn from_end_tag<'h>(mut content: &'h str, element: &str) -> Option<&'h str> {
     loop {
         content = &content[memchr(b'<', content.as_bytes())?..];
-        let name = content
-            .strip_prefix("</")
-            .and_then(|tag| tag.get(..element.len()));
-        if name.is_some_and(|name| name.eq_ignore_ascii_case(element)) {
-            return content[2 + element.len()..].starts_with('>').then_some(content);
+        if let Some(behind) = behind_end_name(content, element) {
+            return behind.starts_with('>').then_some(content);
         }
         content = &content[1..];
     }
+}
+
+/// The text behind `</` and an element's name, if the markup begins with them.
+fn behind_end_name<'h>(markup: &'h str, element: &str) -> Option<&'h str> {
+    let (name, behind) = markup.strip_prefix("</")?.split_at_checked(element.len())?;
+    name.eq_ignore_ascii_case(element).then_some(behind)
 }
 
 /// Whether attributes have a word that may hide their element or show an image, as a style. Styles are looked at without
