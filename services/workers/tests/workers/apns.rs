@@ -206,22 +206,28 @@ async fn without_a_server_nothing_is_sent_and_a_certificate_of_another_authority
 }
 
 #[tokio::test]
-async fn an_answer_that_is_overdue_is_uncertain_and_a_message_without_a_stream_was_not_sent() {
-    let apple = Apple::with_streams(1).await;
+async fn an_answer_that_is_overdue_is_uncertain_and_its_connection_is_used_again() {
+    let apple = Apple::start().await;
     let mut config = apple.config();
     config.request_timeout = Duration::from_millis(400);
     let sender = ApnsSender::new("apns", &config, clock()).unwrap();
     apple.holds(true);
-    let (first, second) = (to_iphone(1), to_iphone(2));
-    let (first, second) = tokio::join!(biased; sender.send(&first), sender.send(&second));
-    let mut outcomes = [told(&first), told(&second)];
-    outcomes.sort();
-    assert_eq!(outcomes, ["retry no-stream", "uncertain timeout"]);
-    assert_eq!(apple.numbers().len(), 1);
-    // The server still answers pings, so that its connection is used again.
+    assert_eq!(told(&sender.send(&to_iphone(1)).await), "uncertain timeout");
+    // The server still answers pings.
     apple.holds(false);
-    assert_eq!(sender.send(&to_iphone(3)).await.name(), "ok");
+    assert_eq!(sender.send(&to_iphone(2)).await.name(), "ok");
+    assert_eq!(apple.numbers().len(), 2);
     assert_eq!(apple.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_gets_no_stream_in_time_was_not_sent() {
+    let apple = Apple::with_streams(0).await;
+    let mut config = apple.config();
+    config.request_timeout = Duration::from_millis(400);
+    let sender = ApnsSender::new("apns", &config, clock()).unwrap();
+    assert_eq!(told(&sender.send(&to_iphone(1)).await), "retry no-stream");
+    assert!(apple.numbers().is_empty());
 }
 
 #[test]
