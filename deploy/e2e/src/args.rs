@@ -34,7 +34,8 @@ pub(crate) enum Suite {
     Attacks(AttackArgs),
     /// Replays dead letters while the process that does it is killed, and checks that each goes out exactly once.
     Replays(ReplayArgs),
-    /// Sends deliveries over six providers that fail in every way for a share of them, and checks that each ends right.
+    /// Sends deliveries over six providers, each of which fails in every way for a share of them. Checks that each
+    /// delivery ends as it must.
     Outcomes(OutcomeArgs),
 }
 

@@ -302,7 +302,7 @@ fn text_message(number: usize) -> Value {
         "data": {"order_id": number.to_string(), "carrier": "DHL"}})
 }
 
-/// What a run has left.
+/// The evidence of a run.
 struct Evidence {
     letters: Vec<Letter>,
     deliveries: Vec<Delivery>,

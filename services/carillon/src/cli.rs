@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Run the router, which decides events.
     #[command(after_help = examples::ROUTER)]
     Router,
-    /// Run the worker of one channel, which delivers its messages.
+    /// Run a worker, which delivers the messages of one channel.
     #[command(after_help = examples::WORKER)]
     Worker {
         /// The channel.
@@ -91,20 +91,20 @@ pub(crate) enum Command {
     /// Run the scheduler, which releases what waits, works dead letters off and publishes the outbox.
     #[command(after_help = examples::SCHEDULER)]
     Scheduler,
-    /// Run the provider simulator. Its providers fail as a script of `PUT /v1/faults` says, which `docs/simulator.md`
-    /// describes.
+    /// Run the provider simulator. A script at `PUT /v1/faults` makes its providers fail; `docs/simulator.md` describes
+    /// it.
     #[command(after_help = examples::SIMULATOR)]
     Simulator,
     /// Post an event.
     #[command(after_help = examples::SEND)]
     Send(SendArgs),
-    /// Show what would be decided about an event, and the messages. Nothing is sent, counted or stored.
+    /// Show the decisions and messages that an event would get. Nothing is sent, counted or stored.
     #[command(after_help = examples::SIMULATE)]
     Simulate(SimulateArgs),
     /// Show an event with its decisions and deliveries, or cancel it.
     #[command(subcommand, after_help = examples::EVENTS)]
     Events(EventsCommand),
-    /// List events, newest first, with what became of each recipient on each channel, sent or not; or search for one.
+    /// List events, newest first, with the outcome for each recipient on each channel; or search for one.
     #[command(after_help = examples::ACTIVITY)]
     Activity(ActivityArgs),
     /// List decisions, newest first: every recipient and channel, sent or not, and why.
@@ -131,7 +131,7 @@ pub(crate) enum Command {
     /// Create the topics of the bus.
     #[command(subcommand, after_help = examples::TOPICS)]
     Topics(TopicsCommand),
-    /// Show the auditor's books, and accept a lasting difference of which the reason is known.
+    /// Show the auditor's books, and accept a lasting difference whose reason is known.
     #[command(subcommand, after_help = examples::BOOKS)]
     Books(BooksCommand),
     /// Rebuild the read model.
@@ -152,12 +152,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         stores: Stores,
     },
-    /// Ask a process whether it is ready; the exit code is 0 if it is. Of the configuration it reads http.listen alone, so
-    /// it suits health checks.
+    /// Ask a process whether it is ready; the exit code is 0 if it is. The command reads only http.listen of the
+    /// configuration, so it suits health checks.
     #[command(after_help = examples::READY)]
     Ready {
-        /// The address of the process; by default http.listen of --set, of the environment or of the configuration file, at
-        /// which the process of the same settings listens.
+        /// The address of the process. By default the setting http.listen, from --set, the environment or the
+        /// configuration file.
         #[arg(long, value_parser = url)]
         url: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! An event for one recipient alone. What waits by itself for one recipient does not carry the others.
+//! An event with one recipient only. A wait that concerns one recipient is stored without the event's other recipients.
 
 use bytes::Bytes;
 use carillon_bus::{OutRecord, Topics, headers};
@@ -6,7 +6,7 @@ use carillon_domain::{Delivery, Event, Recipient, waiting::Waiting};
 
 use crate::incoming::IncomingEvent;
 
-/// The record of an event for one recipient alone, some deliveries of which wait.
+/// The record of an event with this recipient only, for deliveries of it that wait.
 pub(crate) fn alone(
     topics: &Topics,
     inbound: &IncomingEvent<'_>,

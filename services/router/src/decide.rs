@@ -41,7 +41,7 @@ enum Drafts<'e> {
     Parts {
         /// A draft without a part is of a channel to which a message is downgraded.
         drafts: Vec<(Draft, Option<&'e WaitingPart>)>,
-        /// Deliveries that are not the event's any more.
+        /// Deliveries that no longer belong to the event.
         lost: Vec<&'e WaitingPart>,
     },
 }

@@ -121,8 +121,8 @@ pub(crate) async fn parse(
 }
 
 fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Result<Event, Vec<FieldError>> {
-    // A gateway publishes more bytes than it received, because it writes out recipients and defaults.
-    // Nor is an event smaller that was put back after that.
+    // A gateway publishes more bytes than it received, because it writes out recipients and defaults. The record of
+    // such an event that was put back is as large.
     let max = if is_via_gateway(record) || put_back(record).is_some() {
         MAX_WIRE_BYTES
     } else {
@@ -160,8 +160,8 @@ fn parse_now(record: &Record, release: Option<&Release>, now: Timestamp) -> Resu
     }
 }
 
-/// The first record of an event that was put back from the dead letters. A foreign producer may write the header too; it
-/// says no more than the attributes `id` and `time`, which such a producer may write as well.
+/// The first record of an event that was put back from the dead letters. A foreign producer may write the header too.
+/// This gives it no more influence than the attributes `id` and `time`, which it may also write.
 fn put_back(record: &Record) -> Option<FirstRecord> {
     serde_json::from_slice(record.headers.get(headers::FIRST)?).ok()
 }

@@ -12,7 +12,7 @@ use carillon_domain::{
 };
 use carillon_store::quota::Quotas;
 
-/// The quotas, and whether they failed last.
+/// The quotas, and whether the last count failed.
 pub(crate) struct UserLimits {
     quotas: Arc<dyn Quotas>,
     are_away: AtomicBool,

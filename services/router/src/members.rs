@@ -1,5 +1,5 @@
-//! Members of digests, as records for the scheduler. A record is the event for one recipient alone, with a header that names the
-//! digest and the deliveries that join it.
+//! Members of digests, as records for the scheduler. A record is the event with one recipient only, and has a header
+//! that names the digest and the deliveries that join it.
 
 use std::sync::Arc;
 

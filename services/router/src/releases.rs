@@ -1,6 +1,6 @@
-//! Released records: the scheduler puts an event that has waited, or whose deliveries have, back on its events topic with
-//! the header `carillon-release`. Each release is decided once. The header is believed only if the store knows the release,
-//! since any producer may write headers.
+//! Released records. After an event or some of its deliveries have waited, the scheduler puts the event back on its
+//! events topic, with the header `carillon-release`. Each release is decided once. The header is believed only if the
+//! store knows the release, since any producer may write headers.
 
 use carillon_bus::{Record, headers};
 use carillon_domain::{status::ReleaseOf, waiting::Release};
@@ -29,18 +29,18 @@ impl Released {
     }
 }
 
-/// What a record's header says.
+/// The content of a record's header `carillon-release`, once it is checked.
 #[derive(Debug)]
 pub(crate) enum Claimed {
     /// The record has not waited.
     No,
     /// The record has waited.
     Yes(Box<Released>),
-    /// What waited was cancelled after its release.
+    /// The event or its deliveries were cancelled after the release.
     Cancelled,
 }
 
-/// Claims the released ones among the records; returns one answer for each record, in order.
+/// Claims the releases of the records that have one; returns one answer for each record, in order.
 pub(crate) async fn claim(store: &Store, records: &[Record]) -> Result<Vec<Claimed>, StoreError> {
     let releases: Vec<Option<Release>> = records.iter().map(read).collect();
     let claims: Vec<ReleaseClaim> = records

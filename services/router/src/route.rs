@@ -42,7 +42,7 @@ pub(crate) enum Read<'a> {
     Event(Box<IncomingEvent<'a>>),
     Tombstone(&'a Record, TenantId),
     Rejected(Box<Reject<'a>>),
-    /// The record of something that was cancelled after its release. Its status is written already.
+    /// The record of an event or deliveries that were cancelled after their release. The status is written already.
     Cancelled,
 }
 
@@ -193,7 +193,7 @@ impl Route {
         Ok(parts.last())
     }
 
-    /// Passes events to the scheduler that wait until a time.
+    /// Passes events that wait until a time to the scheduler.
     async fn schedule(
         &self,
         parts: &mut OutputParts<'_>,
@@ -334,7 +334,7 @@ impl Route {
             Some(tenant) => self.deps.catalogs.get_with(tenant, [&*event.event_type]).await?,
             None => None,
         };
-        // A header that was copied from another event's release is none.
+        // A header that was copied from another event's release does not count.
         let is_of = |released: &Released| {
             let EventKey {
                 tenant,

@@ -1,4 +1,5 @@
-//! What waits, as records for the scheduler: the event's record, unchanged, with a header that describes the wait.
+//! Waiting events and deliveries, as records for the scheduler: the event's record, unchanged, with a header that
+//! describes the wait.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -101,7 +102,7 @@ pub(crate) fn former(inbound: &IncomingEvent<'_>) -> Option<Uuid> {
     inbound.released.as_ref().map(|released| released.release.id)
 }
 
-/// Deliveries of the event as what waits.
+/// The content of a wait that consists of these deliveries of the event.
 pub(crate) fn content(inbound: &IncomingEvent<'_>, parts: Vec<WaitingPart>) -> WaitingContent {
     let found = inbound.catalog.lookup(&inbound.type_name);
     let category = found.map_or("", |found| found.definition.category.as_str());

@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// The most letters that are looked at; no canary has more.
 const MAX_LETTERS: u32 = 1_000;
 
-/// The time until the next look: the longer the last one was ago, the longer.
+/// The time until the next look: half as long again as the time since `before`.
 pub(crate) fn next_look(now: Timestamp, before: Timestamp) -> Duration {
     let passed = (now - before).to_std().unwrap_or_default();
     (passed * 3 / 2).clamp(SHORTEST, LONGEST)
@@ -161,8 +161,8 @@ fn fate(generation: u32, now: u32, status: DeliveryStatus) -> Fate {
     }
 }
 
-/// An event is fine once it is claimed from another record than the rejected one, and has failed once a record of it is a
-/// dead letter again.
+/// An event is fine once it is claimed by another record than the rejected one. It has failed once one of its records
+/// is a dead letter again.
 async fn of_events(deps: &SchedulerDeps, job: &JobView, sent: &[PutBackAs]) -> Result<Vec<Fate>, StoreError> {
     let sent: Vec<&Option<RejectedEvent>> = sent
         .iter()

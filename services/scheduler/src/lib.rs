@@ -1,5 +1,6 @@
-//! The scheduler: what waits until a time, digests, jobs that work dead letters off, replays that begin once a condition
-//! holds, and the publisher of the outbox. Several instances share the work; each step and each record is leased.
+//! The scheduler: events and deliveries that wait until a time, digests, jobs that work dead letters off, replays that
+//! begin once a condition holds, and the publisher of the outbox. Several instances share the work; each step and each
+//! record is leased.
 
 mod canary;
 mod digests;
@@ -33,7 +34,7 @@ pub struct SchedulerDeps {
     pub store: Store,
     /// The clock.
     pub clock: SharedClock,
-    /// Whether this is the only process. A lease of another process is then of a dead one.
+    /// Whether this is the only process. A lease of another process then belongs to a dead process.
     pub only_process: bool,
     /// Set once the scheduler has begun.
     pub ready: ReadySwitch,
@@ -71,7 +72,7 @@ pub(crate) const LEASE: Duration = Duration::from_mins(1);
 /// The pause before work that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Stores and releases what waits, runs jobs and publishes the outbox until the shutdown.
+/// Stores and releases waiting events and deliveries, runs jobs and publishes the outbox until the shutdown.
 pub async fn run(deps: SchedulerDeps, shutdown: Shutdown) -> Result<(), SchedulerError> {
     let runner = Runner::new(deps.clone());
     let publisher = Publisher::new(deps.clone());

@@ -1,4 +1,5 @@
-//! Metrics of what waits, outbox and jobs. All instances export the same counts, because they read them from the database.
+//! Metrics of waiting rows, the outbox and jobs. All instances export the same counts, because they read them from the
+//! database.
 
 use std::time::Duration;
 

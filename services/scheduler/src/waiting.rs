@@ -1,5 +1,6 @@
-//! What waits: records of `notifications.scheduled` are stored in the table `waiting`, and released to the outbox once they
-//! are due. Members of digests are stored in tables of their own. A batch's offsets are committed after its rows; a record that is read again is the same row.
+//! Waiting events and deliveries: records of `notifications.scheduled` are stored in the table `waiting`, and released
+//! to the outbox once they are due. Members of digests are stored in tables of their own. A batch's offsets are
+//! committed after its rows; a record that is read again is the same row.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub fn group(bus: &carillon_bus::Bus) -> String {
     bus.topics().group("scheduler")
 }
 
-/// Stores what begins to wait.
+/// Stores the records of events and deliveries that begin to wait.
 pub struct Collector {
     deps: SchedulerDeps,
     consumer: BatchConsumer,
@@ -112,13 +113,13 @@ impl Collector {
             added => added?,
         };
         metrics::counter!("carillon_waiting_added_total").increment(new);
-        // What became of the deliveries that rows follow may have been told before the rows were stored.
+        // The outcomes of the deliveries that rows follow may have been reported before the rows were stored.
         store.fallbacks().hasten(&followed).await?;
         self.bury(&bad).await?;
         Ok(new)
     }
 
-    /// Adds what waits, and the members of digests.
+    /// Adds waiting rows and members of digests.
     async fn add(&self, added: Vec<NewWaiting>) -> Result<u64, StoreError> {
         let (members, waiting): (Vec<NewWaiting>, Vec<NewWaiting>) =
             added.into_iter().partition(|new| new.waiting.digest.is_some());
@@ -126,7 +127,7 @@ impl Collector {
         Ok(store.waiting().add(&waiting).await? + store.digests().add(&members).await?)
     }
 
-    /// What waits, with the record that is published at its release.
+    /// The row of a record, with the record that is published at its release.
     fn read(&self, record: &Record) -> Result<NewWaiting, String> {
         let header = record.headers.get(headers::WAITS).unwrap_or_default();
         let waiting = Waiting::parse(header).map_err(|error| format!("expected what waits: {error}"))?;

@@ -9,7 +9,8 @@ use jsonwebtoken::DecodingKey;
 use crate::ApnsIdentity;
 use crate::error::SimulatorError;
 
-/// The private key of SendGrid's event webhook, which is as little a secret as the simulator's other credentials. Its public key is
+/// The private key of SendGrid's event webhook. Like the simulator's other credentials, it is no secret. Its public key
+/// is
 /// `MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEyKRVIiN/VbUw0ergYWh/2ZVy/JmoPaaBs9j3PQ7f0wugvBW04/e3lVdGtiaoFMm1JbeGjdf3PFfVXbC+8re4Wg==`.
 const SENDGRID_WEBHOOK_KEY: &str = "-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqaS2C7+EP84q0ACk

@@ -60,10 +60,10 @@ pub enum SimulatorError {
     /// The key of SendGrid's event webhook is not a private key of the curve P-256 in PEM.
     #[error("simulator.sendgrid_webhook_key_pem: expected a private key of the curve P-256, PKCS #8 in PEM")]
     WebhookKey,
-    /// The secret of endpoints is not one.
+    /// The secret of endpoints is invalid.
     #[error("simulator.webhook_secret: expected whsec_ and base64")]
     WebhookSecret,
-    /// A URL of receipts is not one.
+    /// A URL of receipts is invalid.
     #[error("{0}: expected a URL")]
     Url(&'static str),
     /// No key of SNS could be generated.

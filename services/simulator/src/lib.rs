@@ -15,10 +15,11 @@
 //! | webhooks | header `webhook-id` | `id` of the body |
 //!
 //! Receivers that fail without a script: FCM tokens that start with `unregistered`, `invalid`, `sender-mismatch`,
-//! `third-party-auth`, `quota`, `unavailable` or `internal`; Twilio's published magic numbers; mailboxes whose local
-//! part starts with `no-such-user`, `mailbox-full`, `greylisted` or `blocked` over SMTP, or with `invalid` at SendGrid
-//! and SES, which also refuse senders whose address starts with `unverified`. All others fail only by fault script
-//! ([`faults`], `PUT /v1/faults`).
+//! `third-party-auth`, `quota`, `unavailable` or `internal`; APNs tokens that start with `dead`, `bad`, `c0ffee` or
+//! `feed`; endpoints whose name starts with `gone`; Twilio's published magic numbers; mailboxes whose local part starts
+//! with `no-such-user`, `mailbox-full`, `greylisted` or `blocked` over SMTP, or with `invalid` at SendGrid and SES,
+//! which also refuse senders whose address starts with `unverified`. All others fail only by fault script ([`faults`],
+//! `PUT /v1/faults`).
 
 mod apns;
 mod clock;

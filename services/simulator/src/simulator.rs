@@ -37,11 +37,10 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Opens the memory, binds both ports and serves; it is ready when this returns. `operations` are the routes of
-    /// health and metrics, which are the same for all roles, served beside the simulator's own.
+    /// Opens the memory, binds the ports of HTTP, SMTP and APNs, and serves. The simulator is ready when this returns.
+    /// `operations` are the routes of health and metrics, which are the same for all roles.
     ///
-    /// # Errors
-    /// The address is in use, the data folder cannot be written, or the public key is not one.
+    /// # Errors An address is in use, the data folder cannot be written, or a setting is invalid.
     pub async fn start(
         config: SimulatorConfig,
         operations: Router,

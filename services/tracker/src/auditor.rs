@@ -1,10 +1,10 @@
 //! The auditor: two equations between independent counts, whose differences have to be 0.
 //!
 //! Events: acknowledged events (rows that gateways published, records that routers read from elsewhere) are routed,
-//! duplicate, rejected, skipped, cancelled, or waiting in a scheduler. Deliveries: those that routers produced have ended or are
-//! pending. Records on their way through the bus cause a difference that disappears when they are projected; a
-//! difference that stays is a loss or a duplicate. One that an operator has accepted, for example after a restore, is left
-//! out and exported beside it.
+//! duplicate, rejected, skipped, cancelled, or waiting in a scheduler. Deliveries: those that routers produced have
+//! ended or are pending. Records on their way through the bus cause a difference that disappears when they are
+//! projected; a difference that stays is a loss or a duplicate. A difference that an operator has accepted, for example
+//! after a restore, is left out of the result and exported beside it.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Retention: deletes expired rows, creates the partitions of the coming days, and moves over rows that roles of the former
-//! release have written. What a tracker that ended has left undone is done at the start.
+//! Retention: deletes expired rows, creates the partitions of the coming days, and moves over rows that roles of the
+//! former release have written. At its start a tracker also does the work that an earlier tracker has left undone.
 
 use std::{future::Future, time::Duration};
 
@@ -15,8 +15,8 @@ const LEDGER_WINDOW: Duration = Duration::from_hours(14 * 24);
 /// The time for which acknowledgements are kept: longer than any fallback waits.
 const ACKNOWLEDGED_WINDOW: Duration = Duration::from_hours(30 * 24);
 
-/// The time for which a verdict is kept after its letter can be in the read model or in a topic. Kafka deletes whole
-/// segments, so a letter may be read for longer than its topic's retention says.
+/// The time for which a verdict is kept beyond the retention of the dead letter topics. Kafka deletes whole segments,
+/// so a letter may be read for longer than its topic's retention says.
 const VERDICT_SLACK: Duration = Duration::from_hours(14 * 24);
 
 /// The age at which a verdict about a dead letter can be deleted, because no topic contains the letter any more.

@@ -268,7 +268,7 @@ impl Reader<'_> {
             );
         }
         metrics::counter!("carillon_tracker_records_total").increment(fresh.len() as u64);
-        // The stored offsets are authoritative; the group's only spare a new member from reading old records.
+        // The stored offsets are authoritative. The group's offsets only save a new member from reading old records.
         match self.consumer.commit(&batch).await {
             Err(BusError::Revoked) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
@@ -280,9 +280,9 @@ impl Reader<'_> {
         self.epoch == self.consumer.epoch()
     }
 
-    /// Reads on from the stored offsets, since only these are those of applied records. The group's committed offsets are
-    /// smaller if a commit was lost. They are greater if the read model is older than the bus, after a power failure or
-    /// from a backup.
+    /// Reads on from the stored offsets, because only these belong to applied records. The group's committed offsets
+    /// are smaller if a commit was lost. They are greater if the read model is older than the bus, after a power
+    /// failure or from a backup.
     async fn go_to_stored(&mut self) -> Result<(), TrackerError> {
         let epoch = self.consumer.epoch();
         self.applied = self.stored().await?;
@@ -386,8 +386,8 @@ impl Reader<'_> {
             Kind::Statuses => {
                 let projection = project::projection(&self.name, records, offsets).await;
                 self.deps.store.read_model().apply(&projection).await?;
-                // This follows the projection, because the router reads it when a message falls due. A tracker that starts looks
-                // for messages that one which ended here has left.
+                // This follows the projection, because the router reads it when a message falls due. If this tracker
+                // ends here, the next one finds these messages when it starts.
                 let changed = project::for_fallbacks(&projection);
                 self.deps.store.fallbacks().hasten(&changed).await.map(drop)
             }

@@ -1,4 +1,4 @@
-//! Exchanges what a worker knows of its accounts with the other workers, in the background: no attempt waits for it.
+//! Exchanges the states of a worker's accounts with the other workers, in the background: no attempt waits for it.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

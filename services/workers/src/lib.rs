@@ -47,9 +47,9 @@ pub struct WorkerDeps {
     pub clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub accounts: Vec<Arc<Account>>,
-    /// Which of them a message may go to.
+    /// The routes, by which each message gets its accounts.
     pub routes: Routes,
-    /// What all workers know of the accounts' breakers.
+    /// The state of the accounts' breakers that all workers share.
     pub breakers: Arc<dyn Breakers>,
     /// Makes the links by which recipients unsubscribe; `None`: mails have no such link.
     pub links: Option<UnsubscribeLinks>,

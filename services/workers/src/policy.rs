@@ -31,14 +31,14 @@ pub(crate) const MANY_REFUSED: usize = 100;
 pub(crate) const SOME_REFUSED: usize = 10;
 /// The longest wait of a refused address for a success that confirms the refusal.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// Addresses in a row whose messages are refused with a code which a success has refuted before, after which the account is at fault
-/// after all.
+/// Consecutive addresses refused with a refuted code, after which the account is at fault after all. A success has
+/// refuted the code earlier.
 pub(crate) const SUSPECTS_IN_A_ROW: usize = 3;
-/// The time by which a message that parked the account, or a part of it, comes back later than its park ends. Messages that
-/// wait for an account look again within a second or two, so one of them is the probe.
+/// The time after the end of a park at which the message that caused the park comes back. Messages that wait for an
+/// account look again within a second or two, so one of them is the probe.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
-/// Domains that defer messages in a row, without a success in between, after which the account counts as
-/// sending too fast.
+/// Consecutive domains that defer messages, without a success between, after which the account counts as sending too
+/// fast.
 pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
 
 /// The first park of an account. Each following park is twice as long.
@@ -50,8 +50,8 @@ const LAST_PARK: Duration = Duration::from_mins(5);
 const LAST_PARK_OF_REFUSALS: Duration = Duration::from_mins(1);
 /// The first pause of an account that is throttled without a `Retry-After`.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest wait of a message because the account was throttled at it again and again. The account works meanwhile
-/// if its own pauses stay shorter, so the answer may concern this message alone.
+/// The longest wait of a message at which the account was throttled again and again. If the account's own pauses stay
+/// shorter, the account works meanwhile, so the answer may concern this message alone.
 const LAST_OWN_WAIT: Duration = Duration::from_mins(1);
 /// The first wait of a message or a domain after a temporary refusal. Greylisting servers expect minutes (RFC
 /// 6647 §5.1).
@@ -268,8 +268,8 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
     }
 }
 
-/// The ruling on an endpoint's answer. It affects no other endpoint: whoever owns a few broken ones, or lets them break, could otherwise
-/// stop those of all tenants.
+/// The ruling on an endpoint's answer. It affects no other endpoint. Otherwise the owner of a few broken endpoints
+/// could stop the endpoints of all tenants.
 fn of_endpoint(answer: AnswerKind, history: &History, longest: Duration, jitter: f64) -> Ruling {
     let AnswerKind { class, named, .. } = answer;
     let ruling = |part, message| Ruling {

@@ -24,7 +24,7 @@ struct Order {
     names: Vec<String>,
     /// The weight of each account; empty: in order.
     weights: Vec<u32>,
-    /// What the messages have in common; empty for those without a route.
+    /// The route's conditions as a text for the timeline; empty for messages without a route.
     conditions: String,
 }
 
@@ -41,7 +41,7 @@ struct Route {
 pub(crate) struct Choice<'a> {
     /// Positions among the channel's accounts.
     pub(crate) accounts: Cow<'a, [usize]>,
-    /// Why these, for the timeline; `None` if the channel has neither routes nor weights.
+    /// The reason for these accounts, for the timeline; `None` if the channel has neither routes nor weights.
     pub(crate) why: Option<String>,
 }
 

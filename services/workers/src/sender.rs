@@ -22,8 +22,8 @@ pub trait Sender: Send + Sync {
         false
     }
 
-    /// Looks a message up in the provider's list: the message of one of these sends, or none. The error is the code of an answer that
-    /// leaves it unknown.
+    /// Looks up the message of one of these sends in the provider's list; `None` if the list has no such message. The
+    /// error is the code of an answer that leaves this unknown.
     async fn find(
         &self,
         _message: &OutgoingMessage,

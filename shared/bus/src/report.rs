@@ -104,8 +104,8 @@ impl Bus {
     }
 }
 
-/// Sets the gauge, warns of topics that have more members than partitions since this round, and returns a note if there
-/// is any such topic.
+/// Sets the gauge and returns a note if a topic has more members than partitions. Logs a warning for each topic at
+/// which this is new.
 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
 fn tell_crowds(group: &str, crowds: Vec<CrowdedTopic>, known: &mut Vec<CrowdedTopic>) -> Option<String> {
     let idle: usize = crowds.iter().map(|crowd| crowd.members - crowd.partitions).sum();

@@ -118,7 +118,7 @@ impl Default for TopicSettings {
 pub type BadTopicSetting = (String, String);
 
 impl TopicSettings {
-    /// Checks that the settings go together, and with the retry tiers. Returns the mistakes.
+    /// Checks that the settings fit each other and the retry tiers. Returns the mistakes.
     #[must_use]
     pub fn validate(&self, tiers: &[Duration]) -> Vec<BadTopicSetting> {
         let mut mistakes = Vec::new();

@@ -90,7 +90,7 @@ impl Delivery {
         provider.is_some_and(|provider| REPORTING.contains(&provider))
     }
 
-    /// Whether its provider has yet to report what became of it.
+    /// Whether its provider has not reported the message's fate yet.
     pub(super) fn waits_for_report(&self) -> bool {
         self.status == "sent" && self.is_reported()
     }

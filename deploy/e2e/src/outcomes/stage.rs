@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 /// The wait that the providers name with a throttle.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Of this many users, one has a dead address on a channel.
+/// The number of users among whom one has a dead address on a channel.
 const ONE_IN: usize = 50;
 
-/// The accounts of mails besides the SMTP relay, with reports of each message's fate.
+/// The settings of the mail accounts besides the SMTP relay, with reports of each message's fate.
 pub(super) fn settings(is_real: bool) -> Vec<(String, String)> {
     let shop = "Shop <shop@example.com>";
     let mut settings = vec![

@@ -110,7 +110,7 @@ pub(super) async fn cancelled(api: &Api, evidence: &Evidence) -> Finding {
     )
 }
 
-/// How an answer to a request to cancel contradicts the event's end, if it does.
+/// The contradiction between an answer to a request to cancel and the event's end; `None` if there is none.
 fn contradiction(evidence: &Evidence, entry: &Entry, answer: &Cancelled, status: &str) -> Option<String> {
     let id = &entry.event.id;
     let of_event = || {

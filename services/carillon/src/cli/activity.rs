@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Remote;
 
-/// A search for events. All filters that are given have to hold.
+/// A search for events. An event has to match all given filters.
 #[derive(Debug, Args)]
 pub(crate) struct ActivityArgs {
     /// An exact id, address or code: of an event, delivery, user, message or failure.
@@ -30,7 +30,7 @@ pub(crate) struct ActivityArgs {
     /// Only events with a delivery that has this error code.
     #[arg(long)]
     pub(crate) code: Option<String>,
-    /// Only the event of the message with this id of its provider.
+    /// Only the event whose message has this id at its provider.
     #[arg(long, value_name = "ID")]
     pub(crate) provider_message_id: Option<String>,
     /// Only events decided at this time or later.

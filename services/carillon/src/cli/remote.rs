@@ -52,7 +52,7 @@ pub(crate) struct SimulateArgs {
     /// Preferences that hold for all users of the event, in place of their own: a JSON object.
     #[arg(long, value_name = "JSON")]
     pub(crate) as_if_preferences: Option<String>,
-    /// A catalog folder whose catalog.yaml holds, in place of the tenant's catalog.
+    /// A catalog folder whose catalog.yaml is used in place of the tenant's catalog.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) as_if_catalog: Option<PathBuf>,
     /// Show the rendered messages too.

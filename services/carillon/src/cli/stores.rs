@@ -152,8 +152,8 @@ pub(crate) enum BooksCommand {
         #[command(flatten)]
         stores: Stores,
     },
-    /// Accept the present differences, for example after a restore. They are left out of the alerts from then on, and are
-    /// shown with time, name and reason for good. To revoke an acceptance, accept the opposite numbers.
+    /// Accept the present differences, for example after a restore. Alerts leave them out from then on. They stay
+    /// visible with time, name and reason. To revoke an acceptance, accept the opposite numbers.
     #[command(after_help = examples::BOOKS_ACCEPT)]
     Accept {
         /// The difference of events that `books show` shows at rest.

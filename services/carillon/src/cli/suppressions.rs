@@ -25,8 +25,8 @@ pub(crate) enum SuppressionsCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Put an address on the list: it takes no messages from then on. Of an address that is on the list already, only the
-    /// given note and expiry are written.
+    /// Put an address on the list: it takes no messages from then on. If the address is on the list already, only the
+    /// given note and expiry change.
     #[command(after_help = examples::SUPPRESSIONS_ADD)]
     Add {
         /// The channel.

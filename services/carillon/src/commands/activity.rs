@@ -1,4 +1,4 @@
-//! `carillon activity`: events with what became of their recipients, sent or not.
+//! `carillon activity`: events with the outcomes for their recipients, sent or not.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     output::{self, cell},
 };
 
-/// The outcomes of an event that a row of the table has.
+/// The most outcomes of an event in a row of the table.
 const SHOWN: usize = 4;
 
 pub(super) async fn run(args: ActivityArgs) -> anyhow::Result<()> {

@@ -232,7 +232,7 @@ mod tests {
         files
     }
 
-    /// That the simulator's key is the one with which the workers sign.
+    /// Asserts that the simulator's public key belongs to the private key with which the workers sign.
     fn assert_keys_match(files: &BTreeMap<String, String>) {
         let account: ServiceAccount =
             serde_json::from_str(&files["providers/fcm_service_account.json"]).unwrap();

@@ -170,7 +170,7 @@ fn progress(size: u64, json: bool) -> ProgressBar {
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Adds a part's answer to the total; `before` is the number that its lines are off.
+/// Adds a part's answer to the total. `before` is added to its line numbers.
 fn add(total: &mut Value, answer: &Value, before: i64) {
     for name in ["read", "added", "present", "refused"] {
         let sum = total[name].as_u64().unwrap_or_default() + answer[name].as_u64().unwrap_or_default();

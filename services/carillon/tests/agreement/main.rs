@@ -99,7 +99,7 @@ fn decided(records: &[carillon_bus::OutRecord], status_topic: &str) -> Vec<Value
     decisions
         .map(|decision| {
             let mut decision = serde_json::to_value(decision).unwrap();
-            // By it a guest's decisions are found. No answer has it.
+            // The hash is for searches of a guest's decisions. No answer of the API has it.
             decision.as_object_mut().unwrap().remove("address_hash");
             decision
         })

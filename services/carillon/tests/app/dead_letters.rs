@@ -187,7 +187,7 @@ fn a_canary_that_fails_stops_its_job_and_the_job_goes_on_when_it_is_resumed() {
             sent(&carillon).await.len() == LETTERS - 3
         })
         .await;
-        // Those of the canary died again, as letters of this job.
+        // The canary's letters died again. Their new letters name this job.
         let job = made["job_id"].as_str().unwrap();
         let said = carillon.cli(&["dlq", "replay", "--replayed-by", job, "--canary", "--wait"]);
         assert!(said.contains("done: 3 of 3 letters settled"), "{said}");

@@ -129,7 +129,7 @@ async fn every_fault_has_its_consequence(carillon: Installation, mailer: &Mailer
     assert_eq!(event["deliveries"][0]["provider"], "mails");
     assert!(mail["html"].as_str().unwrap().contains("1001"), "{mail}");
 
-    // A throttle names its end, and counts no attempt: two are allowed here.
+    // A throttle names its end and counts no attempt. Two attempts are allowed here.
     let rule = |rest: Value| {
         let mut rule = json!({ "provider": mailer.kind });
         rule.as_object_mut()

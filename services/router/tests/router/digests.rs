@@ -186,7 +186,7 @@ async fn the_event_of_a_digest_is_sent_and_not_collected_again() {
                 json!("email"),
             )
         };
-        // Only what is over the limit is collected.
+        // Only messages over the limit are collected.
         let first = setting.route_event(&price_drop("e-1", "desk")).await;
         assert_eq!(
             first.decisions(),

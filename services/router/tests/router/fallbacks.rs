@@ -1,5 +1,5 @@
-//! Fallbacks that wait: what follows an earlier channel waits by itself, and is sent unless the earlier message has reached the
-//! recipient.
+//! Fallbacks that wait: a message that follows an earlier channel waits by itself. It is sent unless the earlier
+//! message has reached the recipient.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ pub(crate) struct Routed {
     pub(crate) deliveries: Vec<Sent>,
     pub(crate) decided: Vec<EventDecided>,
     pub(crate) dead: Vec<OutRecord>,
-    /// What waits for the scheduler.
+    /// Records for the scheduler.
     pub(crate) waiting: Vec<OutRecord>,
     /// Deliveries that have waited and end without a message.
     pub(crate) updates: Vec<DeliveryUpdate>,

@@ -34,7 +34,7 @@ fn scheduled(id: &str) -> Value {
     with(shipped(id), "sendat", json!(LATER))
 }
 
-/// What waits, by the only record for the scheduler.
+/// The wait that the only record for the scheduler describes.
 fn waiting(routed: &Routed) -> Waiting {
     let [record] = &routed.waiting[..] else {
         panic!("{:?}", routed.waiting)
@@ -42,12 +42,12 @@ fn waiting(routed: &Routed) -> Waiting {
     Waiting::parse(record.headers.get(headers::WAITS).unwrap()).unwrap()
 }
 
-/// Stores what waits, as a scheduler does, and releases it: the record that a scheduler publishes.
+/// Stores a wait and releases it, as a scheduler does. Returns the record that a scheduler publishes.
 async fn release(setting: &Setting, out: &OutRecord) -> Record {
     release_after(setting, out, Duration::from_hours(2)).await
 }
 
-/// As [`release`], after another wait.
+/// Like [`release`], after another time.
 pub(crate) async fn release_after(setting: &Setting, out: &OutRecord, wait: Duration) -> Record {
     let waiting = Waiting::parse(out.headers.get(headers::WAITS).unwrap()).unwrap();
     let release = waiting.release.clone();

@@ -141,7 +141,7 @@ async fn messages_that_wait_for_the_tenant_come_back_each_at_its_own_moment_and_
         }
         let room = begun + MINUTE * 60;
         let dues: Vec<Timestamp> = waiting.iter().map(due).collect();
-        // Half an hour lies between two rooms: 2 an hour.
+        // At 2 messages an hour, the limit has room every half hour.
         assert!(
             dues.iter().all(|due| *due >= room && *due < room + MINUTE * 30),
             "{dues:?}"
@@ -151,7 +151,8 @@ async fn messages_that_wait_for_the_tenant_come_back_each_at_its_own_moment_and_
         distinct.dedup();
         assert_eq!(distinct.len(), dues.len());
 
-        // The rooms are taken by others, and one that waits in vain spreads over twice the time.
+        // Other messages take the room. A message that has waited in vain gets its next time from a period twice as
+        // long.
         let (first, due) = (&waiting[0], dues[0]);
         let until = |time: Timestamp| (time - setting.env.store.now()).to_std().unwrap();
         setting.clock.advance(until(room));

@@ -40,7 +40,8 @@ pub(super) struct Member {
     outcome: Box<RawValue>,
 }
 
-/// The members with what becomes of them. A record that cannot be read is logged and left out; only routers write them.
+/// The members, each with the judgement whether it is still wanted. A record that cannot be read is logged and left
+/// out; only routers write these records.
 pub(super) async fn judged(
     store: &Store,
     digest: &LeasedDigest,
@@ -149,7 +150,7 @@ impl Unjudged {
         })
     }
 
-    /// Applies the rules from suppression on, without those for which a message waits.
+    /// Applies the rules from suppression on, except those that let a message wait.
     fn decision(
         &self,
         store: &Store,
@@ -235,8 +236,8 @@ impl Member {
         self.stays() && verdicts.contains(&ClaimVerdict::Claimed)
     }
 
-    /// The statuses of its deliveries. Of one that was cancelled, the cancellation's own is published again: the gateway may
-    /// have failed to.
+    /// The statuses of its deliveries. For a cancelled delivery, the status of its cancellation is published again,
+    /// because the gateway may have failed to do so.
     pub(super) fn statuses(
         &self,
         topics: &Topics,

@@ -323,7 +323,7 @@ async fn a_member_that_was_cancelled_or_whose_user_has_opted_out_is_not_in_the_d
                 "e-9 suppressed opted_out_type"
             ]
         );
-        // What is in the digest cannot be cancelled any more.
+        // A message in the digest cannot be cancelled any more.
         assert!(matches!(
             &cancel(setting, "u-1", 2).await[..],
             [ClaimVerdict::Taken(_)]
@@ -429,7 +429,7 @@ async fn there_is_one_digest_a_window_wherever_the_closer_dies() {
                 .await
                 .is_some();
             rounds += 1;
-            // The next process does what was left undone, once the lease has ended.
+            // The next process completes the work once the lease has ended.
             let expected = rounds as usize;
             let sent = async || -> BTreeSet<String> {
                 let digests = setting.digests().await;

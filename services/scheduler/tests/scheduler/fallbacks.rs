@@ -1,4 +1,5 @@
-//! Fallbacks that wait: what became of the earlier message makes the row due, also if it was told before the row was stored.
+//! Fallbacks that wait: the outcome of the earlier message makes the row due, even if it was reported before the row
+//! was stored.
 
 use std::time::Duration;
 

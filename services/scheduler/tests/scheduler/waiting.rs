@@ -1,4 +1,5 @@
-//! What waits: stored from its topic, released when due, published with its release; and processes that die in between.
+//! Waiting events: stored from their topic, released when due, published with their release; and processes that die in
+//! between.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -155,7 +156,7 @@ async fn dies_in(setting: &Setting, step: impl AsyncFn(usize) -> bool) -> BTreeM
             .await;
         let survived = step(rounds).await;
         rounds += 1;
-        // The next process does what was left undone.
+        // The next process completes the work.
         eventually("the event is released", || async {
             setting.clock.advance(Duration::from_secs(61));
             let mut collector = Collector::new(setting.deps()).unwrap();

@@ -46,7 +46,7 @@ impl Connection {
     }
 }
 
-/// Notes on the connection that a request is being worked on, whose head has ended.
+/// Notes on the connection that a request's head has ended and that its handler works.
 pub(crate) async fn at_work(
     ConnectInfo(connection): ConnectInfo<Connection>,
     request: Request,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::SendGridError;
 
-/// All members that the reference names. The unused ones are only known.
+/// All members that the reference names. The unused ones are accepted and ignored.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(

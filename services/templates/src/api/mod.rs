@@ -32,7 +32,7 @@ pub struct TemplatesApi {
     pub renderer: Arc<InProcess>,
 }
 
-/// The routes, with their descriptions. The caller puts a layer around them that inserts a [`crate::Caller`].
+/// The routes, with their descriptions. The caller puts a layer around them that inserts a [`crate::TemplateCaller`].
 pub fn router<S: Clone + Send + Sync + 'static>(api: TemplatesApi) -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(render::render))

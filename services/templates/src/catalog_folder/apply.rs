@@ -83,8 +83,8 @@ pub struct Applied {
     pub difference: Difference,
     /// New versions of templates and partials, by id.
     pub published: Vec<PublishedVersion>,
-    /// Templates of the folder with a draft that was written beside another version than the one that is now in use,
-    /// named as in [`Difference::templates`]. Such a draft stays until it is published, written again or discarded.
+    /// Templates of the folder whose draft was written beside a version that is no longer in use, named as in
+    /// [`Difference::templates`]. Such a draft stays until it is published, written again or discarded.
     pub outdated_drafts: Vec<String>,
 }
 

@@ -58,7 +58,7 @@ fn unreadable(error: &serde_yaml_ng::Error) -> String {
     }
 }
 
-/// serde's sentence about a value of YAML without the names that lead to it, which the pointer tells.
+/// serde's sentence about a value of YAML, without the path to the value. The pointer has the path.
 fn without_place(said: &str) -> String {
     const STARTS: [&str; 6] = [
         "missing field `",

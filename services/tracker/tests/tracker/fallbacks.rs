@@ -1,4 +1,4 @@
-//! Fallbacks that wait: what the statuses tell of an earlier message makes the row that follows it due.
+//! Fallbacks that wait: the statuses of an earlier message make the row of the message that follows it due.
 
 use std::time::Duration;
 

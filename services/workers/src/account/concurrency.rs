@@ -2,8 +2,9 @@
 //! much longer than usual, lower it by a factor; while it is used up and all is well, it grows by a step (AIMD, as TCP
 //! does it).
 //!
-//! The crates that were looked at lower the limit at every failure instead of once for those that were under way together,
-//! or wrap the call (`tower-resilience-adaptive`), while here a message waits for its place before it is claimed.
+//! No existing crate fits. Some lower the limit at every failure, instead of once for all messages that were under way
+//! together. Others (`tower-resilience-adaptive`) wrap the call, but here a message waits for its place before it is
+//! claimed.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ const SAMPLES: u32 = 8;
 const SLOWER: f64 = 2.0;
 /// The least time by which slow answers take longer than usual. Beneath it, the worker itself may be the cause.
 const SLOWER_BY: Duration = Duration::from_millis(250);
-/// The weight of a window that is slower than usual in what is usual.
+/// The weight with which a window that is slower than usual changes the usual time.
 const RISE: f64 = 0.02;
 /// The weight of a window that is faster than usual.
 const FALL: f64 = 0.5;
@@ -45,7 +46,7 @@ struct State {
     /// The time at which the limit was last lowered. Messages that were under way then say nothing new.
     lowered: Instant,
     window: Window,
-    /// The usual time of an answer, in seconds, once there was a window.
+    /// The usual time of an answer, in seconds; `None` before the first window.
     usual: Option<f64>,
 }
 
@@ -99,7 +100,7 @@ impl AdaptiveLimit {
     /// Learns from an answer to a message that was sent at `sent`, while `in_use` messages were under way.
     pub(super) fn learn(&self, sent: Instant, is_throttled: bool, in_use: usize) {
         let (mut state, now) = (self.state.lock(), Instant::now());
-        // What was sent before the limit was lowered says nothing about the present limit.
+        // A message sent before the limit was lowered says nothing about the present limit.
         if sent < state.lowered {
             return;
         }
@@ -126,7 +127,8 @@ impl AdaptiveLimit {
         }
     }
 
-    /// Lowers the limit to a part of the messages that are under way: a limit that is not used up says nothing.
+    /// Lowers the limit to `factor` times the messages that are under way. The limit itself is no measure, because it
+    /// may not be used up.
     fn lower(&self, state: &mut State, in_use: usize, factor: f64, now: Instant) {
         (state.lowered, state.window) = (now, Window::new(now));
         let limit = *self.limit.borrow();
@@ -159,7 +161,7 @@ mod tests {
         *limit.subscribe().borrow()
     }
 
-    /// Lets as many messages as the limit allows take a time, several times in a row.
+    /// Sends as many messages as the limit allows, each answered after `took`; repeats this `times` times.
     async fn send(limit: &AdaptiveLimit, times: usize, took: Duration) {
         for _ in 0..times {
             let (sent, in_use) = (Instant::now(), present(limit));

@@ -17,7 +17,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// As many connections as there are (`count`; `None`: any number), and as the adaptive limit allows.
+    /// Connections up to the lesser of `count` (`None`: any number) and the adaptive limit.
     pub(super) fn new(count: Option<watch::Receiver<usize>>, limit: watch::Receiver<usize>) -> Self {
         let count = count.unwrap_or_else(|| watch::channel(usize::MAX).1);
         Self {

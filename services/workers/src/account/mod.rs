@@ -164,8 +164,9 @@ impl Account {
         self.sender.has_list()
     }
 
-    /// Looks the message of an uncertain send up in the provider's list. Answers of the list say nothing about sending, so the breaker
-    /// does not learn from them. The error is the code of an answer that leaves it unknown.
+    /// Looks up the message of an uncertain send in the provider's list. Answers of the list say nothing about sending,
+    /// so the breaker does not learn from them. The error is the code of an answer that leaves unknown whether the list
+    /// has the message.
     pub(crate) async fn find(
         &self,
         message: &OutgoingMessage,

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use super::{Deliver, claim::ClaimedTask, failover::Passed};
 use crate::account::{Account, Closed, Reservation, Ruled, Tries};
 
-/// What became of a message at an account.
+/// The result of asking an account to take a message.
 pub(super) enum Asked {
     /// The provider was called at this time.
     Answered(Ruled, Timestamp),

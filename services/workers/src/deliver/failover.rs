@@ -72,7 +72,8 @@ impl Passed {
         self.note(now, "account-skipped", detail);
     }
 
-    /// The account has refused the message, by its own fault. `closed` says until when it takes no others.
+    /// The account has refused the message, by its own fault. If the refusal has closed the account, the step names the
+    /// time at which it opens.
     pub(super) fn refused(&mut self, now: Timestamp, account: &Account, ruled: &Ruled) {
         let Some(refusal) = ruled.outcome.refusal() else {
             return;

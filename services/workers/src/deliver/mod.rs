@@ -56,7 +56,7 @@ pub(crate) struct Deliver {
     pub(crate) clock: SharedClock,
     /// The channel's provider accounts, first choice first.
     pub(crate) accounts: Vec<Arc<Account>>,
-    /// Which of them a delivery may go to.
+    /// The routes, by which each delivery gets its accounts.
     pub(crate) routes: Routes,
     /// The key that signs the references of receipts.
     pub(crate) reference_key: ReferenceKey,

@@ -1,5 +1,6 @@
-//! Uncertain sends: before a message is sent again whose earlier copy may have gone out, the provider's list is asked for that copy, if the
-//! provider has one. The sends travel in a header of the delivery's record, from one attempt to the next.
+//! Uncertain sends: the earlier copy of a message may have gone out. Before the message is sent again, the copy is
+//! looked up in the provider's list, if the provider has a list. The uncertain sends travel in a header of the
+//! delivery's record, from one attempt to the next.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::account::Account;
 
 /// The header with the uncertain sends of the generation: a JSON list of [`UncertainSend`].
 const UNCERTAIN_SENDS: &str = "carillon-uncertain-sends";
-/// The most sends in the header; of more, the latest stay.
+/// The most sends in the header. The latest ones are kept.
 const MOST_SENDS: usize = 16;
 
 /// The code of the step about a message that the provider's list has.

@@ -90,8 +90,8 @@ pub fn accounts(
     opened.collect()
 }
 
-/// The mistakes for which accounts of a channel cannot be opened, such as a file that cannot be read. A mistake in the
-/// order of the accounts is [`ChannelsConfig::validate`]'s to tell.
+/// The mistakes for which accounts of a channel cannot be opened, such as a file that cannot be read.
+/// [`ChannelsConfig::validate`] reports mistakes in the order of the accounts.
 #[must_use]
 pub fn unusable_accounts(
     providers: &ProvidersConfig,

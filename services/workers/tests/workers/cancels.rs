@@ -42,7 +42,8 @@ async fn a_delivery_that_was_cancelled_in_its_queue_is_not_sent_and_says_so() {
         assert!(!cancel(setting, &delivery, 1).await, "the first claim stays");
         setting.publish(&[delivery, to_guest("e-2")]).await;
         let provider = setting.provider();
-        // The only process takes claims of others for those of dead ones; a cancellation has its outcome and is none.
+        // The only process treats claims of other owners as claims of dead processes. A cancellation has an outcome, so
+        // it is not treated so.
         let worker = setting.start_with(vec![provider.account("p")], |deps| deps.only_process = true);
         setting.written.reaches("e-1", "1 cancelled cancelled").await;
         setting.written.reaches("e-2", "1 sent").await;

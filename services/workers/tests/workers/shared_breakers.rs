@@ -28,7 +28,7 @@ use crate::{
 
 /// The first and the second park of `policy.rs`. All messages go to one recipient, so the second one is no longer.
 const PARKS: [Duration; 2] = [Duration::from_secs(2); 2];
-/// The time by which a park may seem shorter, because it begins at the answer and is shared as what is left.
+/// The time by which a park may seem shorter: it begins at the answer, and its remaining time is shared.
 const SLACK: Duration = Duration::from_millis(100);
 
 /// A message of the high lane, whose members read one topic: each of two members has one of its two partitions. (In the other lanes
@@ -155,7 +155,8 @@ impl Group {
         calls
     }
 
-    /// Waits until each worker has taken over that the account is closed: when it is told again, it has dealt with the first time.
+    /// Waits until each worker has taken over that the account is closed. A worker that is told a second time has
+    /// handled the first.
     async fn until_told(&self) {
         eventually("both know that the account is closed", || async {
             self.told.iter().all(|told| told.load(Ordering::Relaxed) >= 2)
@@ -183,7 +184,7 @@ async fn what_closes_an_account_for_one_worker_closes_it_for_the_other_and_one_p
         assert_eq!(group.calls().len(), warm + 1);
         let mut events: Vec<String> = (0..40).map(|number| format!("e-{number}")).collect();
         let deliveries: Vec<_> = events.iter().map(|event| urgent(event)).collect();
-        // These come to both workers, of which one has seen no answer at all.
+        // These messages come to both workers. One of the workers has seen no answer yet.
         setting.publish(&deliveries).await;
         group.until_called(warm + 2).await;
         // The second probe is held under way: the other worker asks for the right again and again, and sends nothing.

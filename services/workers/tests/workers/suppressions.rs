@@ -15,7 +15,7 @@ fn now(setting: &Setting) -> Timestamp {
     carillon_domain::Clock::now(&*setting.clock)
 }
 
-/// Another process's provider says STOP for the number of all guests.
+/// Puts the number of all guests on the suppression list, as another process does after a STOP.
 async fn stop_elsewhere(setting: &Setting) {
     let strike = Strike {
         tenant: "default".into(),

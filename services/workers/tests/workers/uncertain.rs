@@ -146,7 +146,7 @@ async fn a_provider_without_a_list_is_not_asked() {
     .await;
 }
 
-/// Another worker claims an attempt and ends without an outcome; or with this one.
+/// Another worker claims an attempt, and ends without an outcome or with the given one.
 async fn another_claims(setting: &Setting, key: SendKey, outcome: Option<Conclusion>) {
     let claim = SendClaim {
         key,

@@ -73,8 +73,9 @@ impl Drop for Membership {
     }
 }
 
-/// A member's write that is not durable yet, whether or not its caller still waits. Until it is, the member releases
-/// no partition and reads no committed offset: the next owner would read again the records that the write commits.
+/// A member's write that is not durable yet, whether or not its caller still waits. Until then the member releases no
+/// partition and reads no committed offset. Otherwise the next owner would read the records again that the write
+/// commits.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) _turn: tokio::sync::OwnedMutexGuard<()>,

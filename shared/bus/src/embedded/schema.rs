@@ -52,7 +52,8 @@ pub(super) async fn open(path: &Path) -> Result<Connections, BusError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .pragma("cache_size", "-4096")
-        // Pages in the write-ahead log from which a commit copies the rest itself, so that the log starts over.
+        // The number of pages in the write-ahead log from which a commit copies the rest itself, so that the log starts
+        // over.
         .pragma("wal_autocheckpoint", "8000")
         .statement_cache_capacity(160)
         .disable_statement_logging();

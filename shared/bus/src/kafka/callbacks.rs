@@ -103,7 +103,7 @@ impl Callbacks {
         // Only this thread changes `flow.all`, so the value stays current after the lock is released.
         let rests = self.shared.flow.lock().all;
         // The client keeps a partition's pause even if the partition is lost and returns, so each new one is set to the
-        // state of the others. A resume before the start does not make the client start twice.
+        // state of the others. A resume before the start does not make the client start the partition twice.
         let resumed = if rests { Ok(()) } else { consumer.resume(list) };
         let assigned = consumer.incremental_assign(&starts);
         let told = if rests { consumer.pause(list) } else { resumed };

@@ -105,7 +105,7 @@ pub(super) fn check(config: &KafkaConfig) -> Result<(), BusError> {
     made.map(drop).map_err(BusError::Kafka)
 }
 
-/// Properties that cannot be set by `kafka.properties`, each with its reason. All others that are set there win over
+/// Properties that cannot be set by `kafka.properties`, each with its reason. All other properties set there override
 /// Carillon's own.
 const FIXED: [(&str, &str); 29] = [
     ("bootstrap.servers", "set kafka.brokers instead"),

@@ -15,7 +15,7 @@ use rdkafka::{
 use super::{CALL_TIMEOUT, admin::blocking, classify, logs::Plain};
 use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
 
-/// The greatest lag of a partition, in offsets, of which the markers are counted. Each transaction ends with a marker,
+/// The greatest lag of a partition, in offsets, at which its markers are counted. Each transaction ends with a marker,
 /// which takes an offset and is not a record, so a small lag may consist of markers only.
 const FEW: i64 = 16;
 /// The longest time of counting markers. If it does not suffice, all offsets count as records.

@@ -18,7 +18,8 @@ use crate::{headers, topics::Topics};
 /// The media type of an event in structured mode.
 const STRUCTURED: &str = "application/cloudevents+json";
 
-/// The event in a dead letter, as it is edited: of a delivery only `data`. It is null if the record cannot be read.
+/// The part of a dead letter that can be edited: the whole event, or only `data` of a delivery. It is null if the
+/// record cannot be read.
 #[must_use]
 pub fn document(letter: StoredLetter<'_>) -> Document {
     let text = if letter.channel.is_some() {

@@ -129,7 +129,7 @@ fn show(rehearsed: &Value) -> anyhow::Result<()> {
     )
 }
 
-/// Asks on the terminal. Without one, `--yes` has to say it.
+/// Asks on the terminal. Without a terminal, `--yes` is required.
 fn is_confirmed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("expected --yes, because there is no terminal to ask on");

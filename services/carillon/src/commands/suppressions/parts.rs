@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 /// The most lines of a part.
 const LINES: u64 = 2_000;
-/// The size from which a part ends, in bytes.
+/// The size in bytes from which a part ends after the present record.
 const SIZE: usize = 4 << 20;
 
 /// A part of a file.

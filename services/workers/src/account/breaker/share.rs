@@ -1,6 +1,6 @@
-//! What a breaker shares with those of other processes: its closures, and the right to send a probe. A breaker decides by
-//! what it knows; the exchange (`../../exchange.rs`) brings the news in the background. While the common state cannot be
-//! reached, the breaker decides alone.
+//! The state that a breaker shares with the breakers of other processes: its closures, and the right to send a probe. A
+//! breaker decides by its own state. The exchange (`../../exchange.rs`) brings news of other processes in the
+//! background. While the common state cannot be reached, the breaker decides alone.
 
 use std::{
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
@@ -68,7 +68,7 @@ impl Sharing {
         self.reached(self.breakers.exchange(reports).await)
     }
 
-    /// The answer of a call. A fault is logged when it begins, and its end.
+    /// The answer of a call. The beginning and the end of a fault are logged.
     fn reached<T>(&self, answer: Result<T, RedisFault>) -> Option<T> {
         self.reached.set(f64::from(u8::from(answer.is_ok())));
         match answer {
@@ -96,8 +96,8 @@ impl Breaker {
         let _ = self.sharing.set(Arc::clone(sharing));
     }
 
-    /// Whether this process may send the next message: the account is on no probation, or the process has the right to
-    /// send the probe. It asks for that right. While the common state cannot be reached, it may.
+    /// Whether this process may send the next message. On probation it needs the right to send the probe, and asks for
+    /// it. Without probation, or while the common state cannot be reached, it may always send.
     pub(crate) async fn may_go_first(&self) -> bool {
         let Some(sharing) = self.sharing.get() else {
             return true;
@@ -127,7 +127,7 @@ impl Breaker {
         is_ours
     }
 
-    /// What this process has to tell about the account.
+    /// The news of this process about the account.
     pub(crate) fn report(&self) -> BreakerReport {
         let mut state = self.state.lock();
         BreakerReport {
@@ -137,7 +137,7 @@ impl Breaker {
         }
     }
 
-    /// The report did not arrive: it is repeated.
+    /// Notes that a report did not arrive, so that it is repeated.
     pub(crate) fn unsaid(&self, report: &BreakerReport) {
         if report.change.is_some() {
             self.state.lock().tell_again();

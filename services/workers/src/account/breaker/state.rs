@@ -28,7 +28,8 @@ pub(super) struct State {
     throttles: u32,
     /// Whether a probe is under way.
     probing: bool,
-    /// The time since which the log says that the account is paused or parked.
+    /// The time at which the log first said that the account is paused or parked; `None` after the log said that it
+    /// works.
     told: Option<Instant>,
     /// Consecutive failures.
     failures: u32,

@@ -1,4 +1,4 @@
-//! What an account's state tells other processes, and takes over from them.
+//! The exchange of an account's state with other processes: what this process tells, and what it takes over.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ impl State {
         })
     }
 
-    /// Takes the common state over; returns whether that changed anything. What this process has not told yet is told
-    /// first.
+    /// Takes the common state over; returns whether that changed anything. Nothing is taken over before this process
+    /// has told its own news.
     pub(in crate::account::breaker) fn adopt(&mut self, common: &BreakerState, now: Instant) -> bool {
         let is_first = !std::mem::replace(&mut self.shared.has_adopted, true);
         if self.shared.has_news || common.version == self.shared.version {
