@@ -34,7 +34,7 @@ pub(crate) enum AcknowledgeResult {
     Acknowledged,
     /// It had been noted before; nothing is noted twice.
     AlreadyAcknowledged,
-    /// No message went out, so none can have been seen, and nothing is noted; the status says what became of it.
+    /// No message went out, so nothing is noted. The delivery's status says why.
     NotSent,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct DeliveryAcknowledged {
     pub(crate) fallbacks: FallbackCounts,
 }
 
-/// Numbers of deliveries by what became of them.
+/// Numbers of following deliveries by the effect of the acknowledgement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FallbackCounts {
     /// They were waiting and are not sent.
@@ -70,7 +70,8 @@ impl FallbackCounts {
     }
 }
 
-/// Acknowledges a delivery. It may be repeated: the first acknowledgement stays, and what a lost answer left undone is done.
+/// Acknowledges a delivery. A repeat keeps the first acknowledgement, and completes the work if the first request did
+/// not.
 pub(crate) async fn acknowledge(
     state: &GatewayState,
     who: &Principal,
@@ -107,7 +108,7 @@ pub(crate) async fn acknowledge(
         } else {
             AcknowledgeResult::AlreadyAcknowledged
         },
-        // What a receipt has told says more.
+        // A status of greater rank, from a receipt, says more than an acknowledgement.
         status: if view.status.rank() > acknowledged.rank() {
             view.status
         } else {
@@ -140,8 +141,8 @@ fn may_have_been_sent(taken: &Taken) -> bool {
     conclusion.is_none_or(|conclusion| conclusion.verdict != Consequence::Over)
 }
 
-/// Stops the deliveries that follow this one and that no worker has claimed. One whose decision is not in the read model yet
-/// is stopped by the router, which finds the acknowledgement.
+/// Stops the deliveries that follow this one and that no worker has claimed. If the decision of such a delivery is not
+/// in the read model yet, the router stops it, because it finds the acknowledgement.
 async fn stop_followers(
     state: &GatewayState,
     who: &Principal,

@@ -23,7 +23,7 @@ pub(crate) struct Search {
     pub(crate) after: Option<ActivityCursor>,
 }
 
-/// What a searched text is.
+/// The meaning of a searched text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -42,7 +42,7 @@ pub(crate) enum FoundAs {
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) page: ActivityPage,
-    /// What the searched text is; `None` without one, or if nothing has it.
+    /// The meaning of the searched text; `None` without a text, or if no event has it.
     pub(crate) found_as: Option<FoundAs>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn search(
     }
     if let Some(user) = search.user.take() {
         who = Some(match who {
-            // Of the people with the address, this one.
+            // Only this user, if the address is the user's.
             Some(people) => Recipients {
                 users: people.users.into_iter().filter(|one| *one == user).collect(),
                 guests: Vec::new(),
@@ -138,7 +138,7 @@ fn refuse_contradictions(search: &Search) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What a text may be, in the order in which it is searched.
+/// The possible meanings of a text, in the order in which they are searched.
 fn meanings(q: &str) -> Vec<FoundAs> {
     let is_number = q.len() > 1
         && q.strip_prefix('+')

@@ -23,7 +23,7 @@ pub struct GatewayDeps {
     pub store: Store,
     /// Catalogs in memory.
     pub catalogs: CatalogCache,
-    /// Per-user limits, which a simulation looks at.
+    /// The limits, which a simulation looks at.
     pub quotas: Arc<dyn Quotas>,
     /// The renderer that renders a delivery's content again. With `None`, content is not shown.
     pub renderer: Option<Arc<dyn Renderer>>,

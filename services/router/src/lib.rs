@@ -48,7 +48,7 @@ pub struct RouterDeps {
     pub store: Store,
     /// Catalogs in memory.
     pub catalogs: CatalogCache,
-    /// Per-user limits.
+    /// The limits.
     pub quotas: Arc<dyn Quotas>,
     /// The clock.
     pub clock: SharedClock,
@@ -207,7 +207,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
             match batch? {
                 Some(mut batch) => {
                     if source == Source::Held {
-                        // The topic also carries what waits for the scheduler.
+                        // The topic also carries records for the scheduler.
                         batch.records.retain(held::is_held);
                         batch.records = batch.records.into_iter().map(held::restore).collect();
                     }

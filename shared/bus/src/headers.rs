@@ -17,9 +17,9 @@ pub const REPLAY: &str = carillon_domain::dead_letter::REPLAY_HEADER;
 /// The position and time of the first record of an event that was put back, by which attributes that the event lacks are
 /// derived: [`carillon_domain::stored_letter::FirstRecord`], as JSON.
 pub const FIRST: &str = "carillon-first";
-/// What waits until a time: [`carillon_domain::waiting::Waiting`], as JSON.
+/// The wait of an event or of deliveries: [`carillon_domain::waiting::Waiting`], as JSON.
 pub const WAITS: &str = "carillon-waits";
-/// The release of what has waited: [`carillon_domain::waiting::Release`], as JSON.
+/// The release after a wait: [`carillon_domain::waiting::Release`], as JSON.
 pub const RELEASE: &str = "carillon-release";
 /// The position of the first record of an event that waits for its limits, and the time since which it waits.
 pub const HELD: &str = "carillon-held";

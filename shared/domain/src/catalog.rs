@@ -38,7 +38,7 @@ pub struct Catalog {
     pub types: IndexMap<String, EventTypeDef>,
     /// Categories by name.
     pub categories: IndexMap<String, CategoryDef>,
-    /// The timezone, IANA, of recipients of whom none is known; UTC if absent.
+    /// The timezone (IANA name) of recipients whose own is not known; UTC if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// The quiet hours of recipients who have set none.

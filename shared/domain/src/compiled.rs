@@ -37,7 +37,7 @@ pub struct CatalogType<'a> {
     pub definition: &'a EventTypeDef,
     /// Its category.
     pub category: &'a CategoryDef,
-    /// The timezone of recipients of whom none is known.
+    /// The timezone of recipients whose own is not known.
     pub zone: Zone,
     /// The quiet hours of recipients who have set none.
     pub quiet_hours: &'a [QuietHours],

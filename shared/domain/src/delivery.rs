@@ -47,7 +47,7 @@ pub struct Delivery {
     pub channel: Channel,
     /// The destination.
     pub target: Target,
-    /// The device's platform at the time of the decision, for push. By it a worker looks for an account before it looks
+    /// The device's platform at the time of the decision, for push. A worker chooses the accounts by it before it looks
     /// the address up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,

@@ -107,7 +107,7 @@ impl DeliveryStatus {
         )
     }
 
-    /// Whether no message reaches the recipient by this delivery, other than by a cancellation.
+    /// Whether no message of this delivery reaches the recipient, for another reason than a cancellation.
     #[must_use]
     pub fn has_failed(self) -> bool {
         matches!(

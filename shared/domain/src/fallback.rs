@@ -1,16 +1,16 @@
-//! Fallbacks that wait: a message on a later channel of a fallback order that is sent unless one on an earlier channel has
-//! reached the recipient by then. What is known of the earlier deliveries decides.
+//! Fallbacks that wait: a message on a later channel of a fallback order that is sent unless one on an earlier channel
+//! has reached the recipient by then. The known states of the earlier deliveries decide.
 
 use std::{collections::HashMap, time::Duration};
 
 use crate::{channel::Channel, delivery_state::DeliveryStatus, ids::DeliveryId};
 
-/// The shortest and the longest wait of a channel.
+/// The shortest wait of a channel.
 pub const MIN_WAIT: Duration = Duration::from_secs(1);
-/// See [`MIN_WAIT`]. Releases are remembered for as long.
+/// The longest wait of a channel. Releases are remembered for this time.
 pub const MAX_WAIT: Duration = Duration::from_hours(7 * 24);
 
-/// What became of a message on an earlier channel.
+/// The state of a message on an earlier channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Earlier {
     /// It has reached the recipient: it was delivered, opened, clicked or acknowledged, or the recipient complained about it.
@@ -26,14 +26,14 @@ pub enum Earlier {
 pub struct EarlierDelivery {
     /// Its channel.
     pub channel: Channel,
-    /// What became of it.
+    /// The state of its message.
     pub state: Earlier,
 }
 
 /// Deliveries on earlier channels, as far as they are known.
 pub type EarlierDeliveries = HashMap<DeliveryId, EarlierDelivery>;
 
-/// What the deliveries on earlier channels say together.
+/// The joint state of the deliveries on earlier channels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// `Reached` if one of them has reached the recipient, `Failed` if all of them have failed, else `Open`.
@@ -43,8 +43,8 @@ pub struct Standing {
 }
 
 impl Earlier {
-    /// What the present status of a delivery and the statuses that its timeline has shown say. A receipt may belong to an
-    /// earlier attempt than the present status.
+    /// The state that follows from the present status of a delivery and from the statuses in its timeline. A receipt
+    /// may belong to an earlier attempt than the present status.
     #[must_use]
     pub fn of(present: DeliveryStatus, seen: impl IntoIterator<Item = DeliveryStatus>) -> Self {
         let reached = seen
@@ -63,7 +63,7 @@ impl Earlier {
 }
 
 impl Standing {
-    /// What the deliveries say together. A delivery that is not known is open.
+    /// The joint state of these deliveries. A delivery that is not known is open.
     #[must_use]
     pub fn of(after: &[DeliveryId], known: &EarlierDeliveries) -> Self {
         let mut channels = Vec::new();

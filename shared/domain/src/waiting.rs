@@ -1,7 +1,8 @@
-//! What waits: a whole event until its `sendat`, or some deliveries of an event until they may be sent. The router writes
-//! it to `notifications.scheduled` as the event's record with the header `carillon-waits` ([`Waiting`]). When it is due,
-//! the scheduler puts the record back on its events topic with the header `carillon-release` ([`Release`]), and the router
-//! decides it again, from suppression on. Deliveries that join a digest ([`DigestMembership`]) wait in the same form.
+//! Waits: a whole event waits until its `sendat`, or some deliveries of an event until they may be sent. The router
+//! writes the event's record to `notifications.scheduled`, with the header `carillon-waits` ([`Waiting`]). When it is
+//! due, the scheduler puts the record back on its events topic with the header `carillon-release` ([`Release`]), and
+//! the router decides it again, from suppression on. Deliveries that join a digest ([`DigestMembership`]) wait in the
+//! same form.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub const WAITING_VERSION: u32 = 1;
 /// The reason of an event that waits for its `sendat`.
 pub const SEND_AT: &str = "send_at";
 
-/// The kind of what waits.
+/// The kind of a wait.
 #[derive(
     Debug,
     Clone,
@@ -67,7 +68,7 @@ pub struct WaitingPart {
     pub after: Vec<DeliveryId>,
 }
 
-/// The content of what waits.
+/// The content of a wait: the event, or some of its deliveries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WaitingContent {
@@ -111,26 +112,26 @@ impl WaitingContent {
 pub struct Release {
     /// [`WAITING_VERSION`].
     pub v: u32,
-    /// The id of what waited. The router decides it once.
+    /// The id of the wait. The router decides each release once.
     pub id: Uuid,
-    /// How often the event, or this part of it, has been released, this release included: from 1.
+    /// The number of releases of the event, or of this part of it, with this one: from 1.
     pub number: u32,
     /// The position of the event's first record, from which the id of an event without one is derived.
     pub origin: Origin,
     /// The timestamp of the event's first record.
     pub written_at: Timestamp,
-    /// What waited.
+    /// The content of the wait.
     pub content: WaitingContent,
 }
 
 /// The release of a record that has waited, in a status record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseOf {
-    /// The id of what waited.
+    /// The id of the wait.
     pub id: Uuid,
     /// Its number, from 1.
     pub number: u32,
-    /// What waited.
+    /// The kind of the wait.
     pub kind: WaitingKind,
     /// The deliveries that waited; empty for a whole event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

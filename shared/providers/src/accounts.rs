@@ -81,8 +81,8 @@ impl ProvidersConfig {
         calls.max().unwrap_or_default()
     }
 
-    /// Checks the names of all accounts, and their settings. A name stands in environment variables, where `__` separates, and in logs,
-    /// metrics and URLs. Returns the mistakes, at most one of an account's settings.
+    /// Checks the names of all accounts, and their settings. A name stands in environment variables, where `__`
+    /// separates, and in logs, metrics and URLs. Returns the mistakes, at most one in the settings of each account.
     #[must_use]
     pub fn validate(&self) -> Vec<AccountsError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');

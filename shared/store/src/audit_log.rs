@@ -1,6 +1,7 @@
 //! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list, worked dead
-//! letters off, cancelled or acknowledged something, when and on which route; and which provider account's report lifted an opt-out. An entry is written before the values are shown, or together with the change, and
-//! is never deleted.
+//! letters off, handled their causes, cancelled or acknowledged something, when and on which route; and which provider
+//! account's report lifted an opt-out. An entry is written before the values are shown, or together with the change,
+//! and is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;

@@ -43,9 +43,9 @@ pub struct Acknowledging<'a> {
     pub generation: u32,
     /// The attempt with which the timeline shows it.
     pub attempt: u32,
-    /// The API key that says so, and the path, for the audit log.
+    /// The API key that says so, for the audit log.
     pub who: &'a Principal,
-    /// As above.
+    /// The path of its request, for the audit log.
     pub route: &'a str,
 }
 
@@ -58,9 +58,9 @@ pub struct Acknowledgement {
     pub at: Timestamp,
     /// The name of the API key.
     pub key_name: String,
-    /// The generation and the attempt with which the timeline shows it.
+    /// The generation with which the timeline shows it.
     pub generation: u32,
-    /// As above.
+    /// The attempt with which the timeline shows it.
     pub attempt: u32,
 }
 
@@ -145,7 +145,7 @@ impl Fallbacks {
         })
     }
 
-    /// What became of deliveries, by acknowledgements and the read model. Deliveries that neither knows are left out.
+    /// The states of deliveries, by acknowledgements and the read model. Deliveries that neither has are left out.
     pub async fn states(&self, ids: &[DeliveryId]) -> Result<EarlierDeliveries, StoreError> {
         let mut states = EarlierDeliveries::new();
         let ids: HashSet<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -198,7 +198,7 @@ impl Fallbacks {
         Ok(states)
     }
 
-    /// Makes due what waits for these deliveries, where it is known by now what becomes of it. Returns the number of rows.
+    /// Makes due the rows that wait for these deliveries, if their fate is known by now. Returns the number of rows.
     pub async fn hasten(&self, changed: &[DeliveryId]) -> Result<u64, StoreError> {
         if changed.is_empty() {
             return Ok(0);
@@ -218,8 +218,8 @@ impl Fallbacks {
         self.hasten_rows(rows).await
     }
 
-    /// Makes due all rows of which it is known what becomes of them. It is for those that [`Self::hasten`] has missed, because
-    /// the process that was about to call it has ended. Returns the number of rows.
+    /// Makes due all rows whose fate is known. It finds the rows that [`Self::hasten`] has missed because the process
+    /// ended before the call. Returns the number of rows.
     pub async fn hasten_all(&self) -> Result<u64, StoreError> {
         let (mut hastened, mut after) = (0, Uuid::nil());
         loop {
@@ -241,7 +241,7 @@ impl Fallbacks {
         }
     }
 
-    /// Makes due the rows of which it is known what becomes of them; each comes with all deliveries that it follows.
+    /// Makes due the rows whose fate is known. Each row comes with all deliveries that it follows.
     async fn hasten_rows(&self, rows: Vec<WaitRow>) -> Result<u64, StoreError> {
         let mut waits: HashMap<Uuid, Vec<DeliveryId>> = HashMap::new();
         for row in rows {

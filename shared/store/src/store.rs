@@ -225,7 +225,7 @@ impl Store {
         &self.0.dead_letters
     }
 
-    /// How people handle causes of dead letters.
+    /// The handling of causes of dead letters by people.
     #[must_use]
     pub fn dead_letter_groups(&self) -> &DeadLetterGroups {
         &self.0.dead_letter_groups
@@ -243,7 +243,7 @@ impl Store {
         &self.0.outbox
     }
 
-    /// What waits until a time.
+    /// Rows that wait until a time.
     #[must_use]
     pub fn waiting(&self) -> &WaitingRecords {
         &self.0.waiting

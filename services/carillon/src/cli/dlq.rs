@@ -65,7 +65,7 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Let a paused job go on where it stopped, or one that its canary has stopped.
+    /// Resume a job that is paused, or that its canary has stopped. It goes on where it stopped.
     #[command(after_help = examples::DLQ_RESUME)]
     Resume {
         /// The job's id.

@@ -17,8 +17,8 @@ use crate::{
 
 /// Say that the recipient has seen a message.
 ///
-/// For the app, which knows what no provider reports. Messages that follow this one in a fallback order (`wait` of the event
-/// type) are stopped unless a worker has claimed them; `fallbacks` counts them by what became of them. The same request may be
+/// The app calls this, because no provider reports it. Messages that follow this one in a fallback order (`wait` of the
+/// event type) are stopped unless a worker has claimed them; `fallbacks` counts them by result. The same request may be
 /// repeated. `not_sent`: no message has gone out, and nothing is noted.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/acknowledge", tag = "deliveries",

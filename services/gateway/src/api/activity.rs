@@ -85,7 +85,7 @@ pub(crate) struct ActivityDocument {
     pub(crate) has_more: bool,
 }
 
-/// What became of a recipient on a channel.
+/// The outcome for a recipient on a channel.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OutcomeDocument {
     pub(crate) at: Timestamp,
@@ -148,14 +148,15 @@ pub(crate) struct ActivityList {
     found_as: Option<FoundAs>,
 }
 
-/// Events, newest first, each with what became of its recipients on each channel, sent or not.
+/// Events, newest first, each with the outcomes for its recipients on each channel, sent or not.
 ///
-/// Every filter that is given has to hold. A row has at most 20 outcomes, those that the filter found first;
+/// An event has to match all given filters. A row has at most 20 outcomes, beginning with those that the filter found;
 /// `/v1/events/{id}` has all of them with their rules. A message that has waited shows its last decision.
 ///
-/// `q` is searched as an event's id, a delivery's id, an e-mail address, a phone number, a user's id, a provider's id of a
-/// message, a device's token and an error code, in that order; `found_as` says what it is. Addresses are compared as a whole,
-/// by their keyed hashes: those that users have now, and those to which guests' messages went.
+/// `q` is searched as an event's id, a delivery's id, an e-mail address, a phone number, a user's id, a provider's id
+/// of a message, a device's token and an error code, in that order; `found_as` has the meaning that was found.
+/// Addresses are compared as a whole, by their keyed hashes: those that users have now, and those to which guests'
+/// messages went.
 #[utoipa::path(
     get, path = "/v1/activity", tag = "events",
     params(

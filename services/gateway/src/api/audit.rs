@@ -20,8 +20,9 @@ pub(crate) struct Asked {
     cursor: Given<String>,
 }
 
-/// Reveals of sensitive values and addresses, and changes of the suppression list, newest first: which API key, when, and
-/// at which path.
+/// The audit log, newest first: reveals of sensitive values and addresses, changes of the suppression list, jobs of
+/// dead letters, the handling of their causes, cancellations and acknowledgements. Each entry has the API key, the time
+/// and the path.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "keys",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),

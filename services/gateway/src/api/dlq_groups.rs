@@ -44,7 +44,7 @@ fn answered(group: GroupDocument) -> Response {
 
 /// A cause of dead letters, with its note, owner and planned replay.
 ///
-/// The `ETag` is the version of what people say of it, not of the counts.
+/// The `ETag` is the version of the handling, not of the counts.
 #[utoipa::path(
     get, path = "/v1/dlq/groups/{fingerprint}", tag = "dlq",
     params(("fingerprint" = String, Path, min_length = 1)),
@@ -64,8 +64,8 @@ pub(crate) async fn get_group(
 
 /// Change a cause's note, owner, or whether it is ignored: JSON merge patch (RFC 7396).
 ///
-/// An ignored cause raises no alert, lists leave it out unless they are asked for it, and so do jobs over a filter. Its
-/// letters are kept, and it can still be replayed. The audit log gets an entry.
+/// An ignored cause raises no alert. Lists and jobs over a filter leave it out unless they are asked for it. Its
+/// letters are kept, and can still be replayed. The audit log gets an entry.
 #[utoipa::path(
     patch, path = "/v1/dlq/groups/{fingerprint}", tag = "dlq",
     params(("fingerprint" = String, Path, min_length = 1), ConditionHeaders),

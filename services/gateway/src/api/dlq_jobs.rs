@@ -68,7 +68,7 @@ pub(crate) struct CancelAnswer {
     job: JobDocument,
 }
 
-/// Cancel a job. Letters that it has settled stay settled; no further one is.
+/// Cancel a job. Letters that it has settled stay settled; no further letter is settled.
 #[utoipa::path(
     post, path = "/v1/dlq/jobs/{id}/cancel", tag = "dlq", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Cancelled, or ended before", body = CancelAnswer),
@@ -119,7 +119,7 @@ impl MoveAnswer {
     }
 }
 
-/// Pause a job. Letters that it has settled stay settled; no further one is until the job is resumed.
+/// Pause a job. Letters that it has settled stay settled; no further letter is settled until the job is resumed.
 #[utoipa::path(
     post, path = "/v1/dlq/jobs/{id}/pause", tag = "dlq", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Paused, or not running before", body = MoveAnswer),
@@ -139,7 +139,7 @@ pub(crate) async fn pause_job(
     )
 }
 
-/// Let a paused job go on where it stopped, or one that its canary has stopped.
+/// Resume a job that is paused, or that its canary has stopped. It goes on where it stopped.
 #[utoipa::path(
     post, path = "/v1/dlq/jobs/{id}/resume", tag = "dlq", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Resumed, or not paused before", body = MoveAnswer),

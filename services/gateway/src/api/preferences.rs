@@ -131,8 +131,8 @@ fn merged(
     Ok(merged)
 }
 
-/// Refuses invalid preferences, and choices for categories and event types that are not in the catalog. Those that the
-/// user has already stay, also after a catalog without them.
+/// Refuses invalid preferences, and choices for categories and event types that are not in the catalog. Choices that
+/// the user has already stay valid, even if the catalog no longer has their names.
 pub(crate) fn check(
     said: &Preferences,
     before: &Preferences,

@@ -39,8 +39,8 @@ pub(crate) struct SuppressionBody {
     #[schema(value_type = Option<String>, max_length = 500, example = "asked us by phone")]
     #[serde(default)]
     note: Change<String>,
-    /// The time at which the entry stops counting: an instant, or a date, which begins at 00:00 UTC. Null: never, as of a
-    /// new entry without it.
+    /// The time at which the entry stops counting: an instant, or a date, which begins at 00:00 UTC. Null: never, which
+    /// is also the default of a new entry.
     #[schema(value_type = Option<schemas::MomentText>)]
     #[serde(default)]
     expires_at: Change<Moment>,
@@ -157,8 +157,8 @@ pub(crate) async fn get_suppression(
     Ok(tagged(&entry.etag(), Json(entry.value)))
 }
 
-/// Put an address on the suppression list by hand, or change its entry. It takes no messages from then on, critical ones
-/// included, and neither does any other user or guest with this address.
+/// Put an address on the suppression list by hand, or change its entry. From then on no user or guest gets messages at
+/// this address, critical ones included.
 ///
 /// The body may be left out. A field that is absent stays as it is, so a request never removes a note or an expiry that it
 /// does not name. `created_at` and the cause of an entry that is there already (`provider`, `code`, `delivery_id`) stay,

@@ -38,7 +38,7 @@ pub(crate) async fn delivery(
     answers.pop().ok_or_else(|| ApiError::not_found("delivery"))
 }
 
-/// How deliveries end that no worker has claimed.
+/// The end that deliveries get if no worker has claimed them.
 pub(crate) struct Ending<'a> {
     pub(crate) tenant: &'a TenantId,
     /// The outcome that the ledger gets.

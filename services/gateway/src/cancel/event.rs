@@ -109,8 +109,8 @@ async fn try_once(
     }
 }
 
-/// Cancels what waits for an erased user alone, and ends the windows of the user's digests, so that their content is erased at
-/// once.
+/// Cancels the waiting events whose only recipient is an erased user, and ends the windows of the user's digests. Their
+/// content is thus erased at once.
 pub(crate) async fn of_erased(
     state: &GatewayState,
     who: &Principal,

@@ -1,4 +1,4 @@
-//! `/activity`: the events, each with what became of its recipients, sent or not, and the search.
+//! `/activity`: the events, each with the outcomes for its recipients, sent or not, and the search.
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -74,7 +74,7 @@ pub(crate) fn left(row: &ActivityDocument) -> usize {
     row.outcomes.len().saturating_sub(CHIPS)
 }
 
-/// The first outcome of a row that is no message on its way: the sentence beside it says why.
+/// The first outcome of a row that is not a message on its way. The row shows its sentence.
 pub(crate) fn why(row: &ActivityDocument) -> Option<&OutcomeDocument> {
     let mut outcomes = row.outcomes.iter();
     outcomes.find(|outcome| !matches!(tone(outcome), "good" | "busy"))
@@ -240,7 +240,7 @@ pub(crate) async fn show(
     }))
 }
 
-/// What a searched text is, in words.
+/// The meaning of a searched text, in words.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 pub(crate) fn meaning(found_as: &FoundAs) -> &'static str {
     match found_as {

@@ -45,7 +45,7 @@ struct GroupPage {
     etag: String,
     /// The selection of its letters as a query string.
     query: String,
-    /// What became of a form.
+    /// The result of a form, as a sentence.
     said: Option<&'static str>,
     may_change: bool,
     /// The template that a replay can wait for, if its letters are messages of one, and the newest version of it.
@@ -135,7 +135,7 @@ fn check(signed_in: &SignedIn, csrf: &str) -> Result<(), PageError> {
     check_role(signed_in)
 }
 
-/// The answer to a form: the cause's page, which says what became of it.
+/// The answer to a form: the cause's page, which shows the result.
 fn back<T>(fingerprint: &str, changed: Result<T, ApiError>) -> Result<Response, PageError> {
     let result = match changed {
         Ok(_) => "saved",
@@ -145,7 +145,8 @@ fn back<T>(fingerprint: &str, changed: Result<T, ApiError>) -> Result<Response, 
     Ok(Redirect::to(&format!("{}?result={result}", path(fingerprint))).into_response())
 }
 
-/// Changes the note and the owner. A text that is sent back as it is shown stays, with the addresses that are masked in it.
+/// Changes the note and the owner. A text that is sent back as it was shown changes nothing: the addresses masked in it
+/// stay stored.
 pub(crate) async fn tell(
     State(dashboard): State<Dashboard>,
     signed_in: SignedIn,

@@ -172,7 +172,7 @@ async fn confirm(
     body.rate = number("rate", &confirmed.rate, "a whole number from 1 to 10000")?;
     body.canary =
         number("canary", &confirmed.canary, "a whole number from 1 to 1000")?.map(CanaryNumber::Letters);
-    // A tolerance of no canary says nothing.
+    // Without a canary, a tolerance has no meaning.
     if body.canary.is_some() {
         let expected = "a whole number from 0 to 99";
         body.canary_tolerance = number("canary_tolerance", &confirmed.canary_tolerance, expected)?;

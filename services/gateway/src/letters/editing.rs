@@ -1,4 +1,4 @@
-//! Edits of dead letters: how a letter is shown to the person who edits it, and what an edit would make of it.
+//! Edits of dead letters: a letter as the person who edits it sees it, and the result of an edit.
 //!
 //! An edit shows a role no value that is hidden from it: the domain applies the edit both to the shown event and to the true
 //! one. An event that keeps a hidden value is edited only by an admin who has revealed it, because a changed link or

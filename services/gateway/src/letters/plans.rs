@@ -150,7 +150,7 @@ async fn template_condition(
     }))
 }
 
-/// An account that is open would begin the replay at once, and so would a misspelt name.
+/// Refuses an account that no worker holds: an open account, or a misspelt name, would begin the replay at once.
 async fn account_condition(
     state: &GatewayState,
     account: String,

@@ -312,8 +312,8 @@ fn edit(
     }
 }
 
-/// Letters by id are selected in any state, so that those which are settled already are counted; others while they are
-/// open.
+/// The letters of the request. Letters by id are selected in any state, so that settled ones are counted. All other
+/// letters are selected only while they are open.
 fn selection(
     ids: Option<Vec<LetterId>>,
     fingerprint: Option<String>,

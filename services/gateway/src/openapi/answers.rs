@@ -236,12 +236,12 @@ pub(crate) struct ActivityPage {
     /// The cursor of the next page; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
-    /// What the text of `q` is; null without one, or if nothing has it.
+    /// The meaning of the text `q`; null without a text, or if no event has it.
     #[schema(required)]
     found_as: Option<FoundAs>,
 }
 
-/// An event, with what became of its recipients.
+/// An event, with the outcomes for its recipients.
 #[derive(ToSchema)]
 pub(crate) struct Activity {
     event_id: String,
@@ -263,7 +263,7 @@ pub(crate) struct Activity {
     has_more: bool,
 }
 
-/// What became of a recipient on a channel.
+/// The outcome for a recipient on a channel.
 #[derive(ToSchema)]
 pub(crate) struct ActivityOutcome {
     /// The time of the decision.
@@ -351,7 +351,7 @@ pub(crate) struct DecisionStep {
     inputs: Map<String, Value>,
 }
 
-/// What would be decided about an event.
+/// The decisions that an event would get.
 #[derive(ToSchema)]
 pub(crate) struct SimulationDocument {
     event_id: String,
@@ -370,7 +370,7 @@ pub(crate) struct SimulationDocument {
     #[schema(required)]
     event: Option<Map<String, Value>>,
     decisions: Vec<SimulatedDecision>,
-    /// The number of messages that were not rendered: at most 100 are.
+    /// The number of messages that were not rendered; at most 100 are rendered.
     messages_left_out: usize,
     /// Whether sensitive values and addresses are masked.
     masked: bool,
@@ -407,7 +407,7 @@ pub(crate) struct SimulatedMessage {
     error: Option<MessageError>,
 }
 
-/// Why a message cannot be rendered. The code `masked` says that only its masked form cannot.
+/// Why a message cannot be rendered. The code `masked` means that it can be rendered, but not with masked values.
 #[derive(ToSchema)]
 pub(crate) struct MessageError {
     code: String,
@@ -455,7 +455,8 @@ pub(crate) struct AuditEntry {
     key_id: Uuid,
     /// The key's name, or `START to the provider account …`.
     key_name: String,
-    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `discard`, `cancel`, `acknowledge`, `pause` or `resume`.
+    /// `reveal`, `suppress`, `lift`, `import`, `replay`, `edit`, `discard`, `cancel`, `acknowledge`, `pause`, `resume`,
+    /// `annotate`, `ignore`, `unignore` or `plan`.
     #[schema(example = "reveal")]
     action: String,
     /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.

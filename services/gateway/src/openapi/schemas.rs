@@ -164,7 +164,7 @@ pub(crate) enum CanaryPhaseName {
     Sending,
     /// Some of its letters have not ended.
     Watching,
-    /// No more failed than may.
+    /// No more letters failed than the tolerance allows.
     Passed,
     /// Too many have failed again; the job has stopped.
     Failed,
@@ -198,7 +198,7 @@ pub(crate) enum ActivityOutcomeName {
     Duplicate,
 }
 
-/// Which causes a list has, by whether they are ignored.
+/// The causes that a list shows: those that are not ignored, the ignored ones, or any.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum IgnoredName {
@@ -458,7 +458,7 @@ pub(crate) struct CatalogBody {
     /// Categories by name: `title`, `default`, `limits`, `overflow`, `digest`, `on_uncertain`.
     #[schema(nullable = false)]
     categories: Option<BTreeMap<String, Map<String, Value>>>,
-    /// The timezone, IANA, of recipients of whom none is known; UTC if absent.
+    /// The timezone (IANA name) of recipients whose own is not known; UTC if absent.
     #[schema(example = "Europe/Berlin")]
     timezone: Option<String>,
     /// The quiet hours of recipients who have set none.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::messages::{MessageDocument, Messages};
 use crate::privacy::{Sight, mask_decisions, without_hashes};
 
-/// What would be decided about an event.
+/// The decisions that an event would get.
 #[derive(Debug, Serialize)]
 pub(crate) struct SimulationDocument {
     pub(crate) event_id: EventId,

@@ -1,5 +1,5 @@
-//! Simulation: what the router would decide about an event, with the messages that would result. Nothing is sent, counted
-//! or stored.
+//! Simulation: the decisions that the router would make about an event, and the messages that would result. Nothing is
+//! sent, counted or stored.
 
 mod document;
 mod messages;
@@ -111,8 +111,8 @@ pub(crate) async fn simulate(
     ))
 }
 
-/// Applies the limits' verdicts. They are looked at, and nothing is counted. The drafts are made again with each message that
-/// is over a limit, as the router does.
+/// Applies the limits' verdicts. The limits are only looked at: nothing is counted. The drafts are made again with each
+/// message that is over a limit, as the router does.
 async fn decide(
     state: &GatewayState,
     drafts_with: impl Fn(&Downgrades) -> Vec<Draft>,

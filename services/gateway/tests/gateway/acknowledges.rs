@@ -1,4 +1,4 @@
-//! Acknowledging deliveries: noted once, and what follows in a fallback order is stopped by the first claim.
+//! Acknowledging deliveries: noted once. Messages that follow in a fallback order are stopped by the first claim.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The list of events with what became of their recipients, over the API and on its page.
+//! The list of events with the outcomes for their recipients, over the API and on its page.
 
 use carillon_domain::{Channel, DeliveryStatus, EventId};
 use carillon_store::read_model::{DeliveryRow, Projection};
@@ -17,7 +17,7 @@ async fn found(setting: &Setting, query: &str) -> Value {
     answer.json()
 }
 
-/// The ids of the events that a query finds, and what its text is.
+/// The ids of the events that a query finds, and the meaning of its text.
 async fn ids(setting: &Setting, query: &str) -> (Vec<String>, Value) {
     let list = found(setting, query).await;
     let items = list["items"].as_array().unwrap().iter();

@@ -57,7 +57,7 @@ fn later() -> Timestamp {
     start() + Duration::from_hours(1)
 }
 
-/// Writes what a tracker projects of an event that waits.
+/// Writes the rows that a tracker projects of a waiting event.
 async fn project_scheduled(setting: &Setting, id: &str) {
     let event = json!({"specversion": "1.0", "id": id, "source": SOURCE, "type": "OrderShipped", "data": {}});
     let row = EventRow {

@@ -77,7 +77,7 @@ async fn if_match_creates_no_user_and_if_none_match_replaces_none() {
             .ask(delete("if-match", "*"))
             .await
             .problem(412, "precondition-failed");
-        // The id has another user now, who is not the one that the tag was read of.
+        // The id belongs to another user now. The tag is that of the former user.
         let again = setting.ask(put("if-none-match", "*")).await;
         assert_eq!(again.status, 201);
         assert_ne!(again.header("etag"), Some(&*etag));

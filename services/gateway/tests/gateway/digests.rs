@@ -1,4 +1,4 @@
-//! Catalogs with digests and overflows, and what a simulation says about them.
+//! Catalogs with digests and overflows, and their simulation.
 
 use carillon_domain::{
     Channel, TenantId,

@@ -1,4 +1,5 @@
-//! A receipt that proves that a message has gone out ends the attempt that waits to send it again: whichever of the two claims it first.
+//! A receipt that proves that a message has gone out ends the attempt that waits to send it again. Receipt and worker
+//! both claim that attempt, and the first claim wins.
 
 use carillon_domain::{
     DeliveryId, DeliveryStatus,

@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Catalog {
-    /// Warnings for the author, up to the number that an answer lists: schemas that no value fits where none has to, and
-    /// keywords that are probably misspelt. Pointers are into the catalog document. A schema that
+    /// Warnings for the author, up to the number that an answer lists: schemas of optional values that no value fits,
+    /// and keywords that are probably misspelt. Pointers are into the catalog document. A schema that
     /// [`Catalog::validate`] refuses has no warnings.
     #[must_use]
     pub fn warnings(&self) -> Vec<FieldError> {

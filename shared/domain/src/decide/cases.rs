@@ -1,4 +1,4 @@
-//! Cases of decisions as a table: the conditions, and what becomes of the message on each channel.
+//! Cases of decisions as a table: the conditions, and the decision about the message on each channel.
 //!
 //! Unless a row says otherwise, it is Tuesday, 24 November 2026, 10:00 UTC; the recipient is the user ada, who has an e-mail
 //! address, a phone and one device and has set nothing; no limit is used up. The types of the catalog are:
@@ -288,7 +288,8 @@ struct Given {
     /// The channels whose limits alone are used up.
     used_up: Vec<Channel>,
     entry: Entry,
-    /// A channel that has waited, with the earlier channels that it followed and what became of their messages.
+    /// Channels that have waited: each with an earlier channel that it followed, and the status of the message on that
+    /// one.
     followed: Vec<(Channel, Channel, Option<DeliveryStatus>)>,
 }
 

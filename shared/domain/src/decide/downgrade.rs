@@ -1,6 +1,6 @@
-//! Downgrades: messages over a limit of a category whose overflow is `downgrade`, for which the next channel of the type is
-//! in turn. Verdicts of limits come after the rules, so the event is evaluated again with what they have said, until no
-//! further message is over a limit. Checks that are repeated thereby count once.
+//! Downgrades: messages over a limit of a category whose overflow is `downgrade`, for which the next channel of the
+//! type is in turn. Verdicts of limits come after the rules, so the event is evaluated again with these verdicts, until
+//! no further message is over a limit. Repeated checks count once.
 
 use std::collections::HashSet;
 

@@ -21,7 +21,7 @@ pub(super) struct Wait {
     pub(super) zone: Zone,
 }
 
-/// The earlier channels that a message follows, and what became of the messages on them.
+/// The earlier channels that a message follows, and the state of the messages on them.
 #[derive(Debug, Clone)]
 pub(super) struct Followed {
     pub(super) channels: Vec<Channel>,
@@ -148,7 +148,7 @@ pub(super) fn followed(
     }
 }
 
-/// What a status that has reached the recipient says of a message.
+/// The word for a message that has reached its recipient, by its status.
 fn reached_text(status: DeliveryStatus) -> &'static str {
     match status {
         DeliveryStatus::Complained => "answered with a complaint",

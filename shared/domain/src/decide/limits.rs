@@ -21,7 +21,7 @@ use crate::{
 
 #[derive(Serialize)]
 struct Limited {
-    /// Whose limit it is, if it holds for all categories.
+    /// The scope of the limit, if it holds for all categories.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<LimitScope>,
     channel: Channel,
@@ -32,7 +32,7 @@ struct Limited {
     until: Option<Timestamp>,
 }
 
-/// What the limits say about a message.
+/// The limits' answer about a message.
 #[derive(Debug, Clone, Copy, Default)]
 struct Verdict {
     /// The limit that has room last, if one has none now.
@@ -95,9 +95,10 @@ fn check_id(message: Uuid, scope: LimitScope, index: usize) -> Uuid {
     }
 }
 
-/// The time at which a message over a limit is decided again. Many messages may wait for a limit of the whole tenant, and its
-/// rooms come one by one. Each time that a message has waited in vain, it comes back at a random moment of a period that is
-/// twice as long, so that all together are decided again a few times each, instead of at every room.
+/// The time at which a message over a limit is decided again. Many messages may wait for a limit of the whole tenant,
+/// which has room for them one by one. Each time that a message has waited in vain, it comes back at a random moment of
+/// a period that is twice as long. Each message is therefore decided again a few times only, and not each time that the
+/// limit has room.
 fn wait_until(check: &LimitCheck, room_at: Timestamp, releases: u32) -> Timestamp {
     if check.scope != LimitScope::Tenant {
         return room_at;

@@ -65,7 +65,7 @@ pub struct Contact {
     pub suppressed: Option<Suppression>,
 }
 
-/// The suppressed ones among the addresses of an event's guests, or of those of a batch of one tenant's events.
+/// The suppressed addresses among those of an event's guests, or of the guests of a batch of one tenant's events.
 pub type SuppressedGuests = HashMap<AddressHash, Suppression>;
 
 /// The facts on which the decision about one recipient is based.
@@ -89,7 +89,7 @@ pub struct Facts<'a> {
     pub address_key: &'a AddressKey,
     /// The suppressed ones among the tenant's guests.
     pub suppressed_guests: &'a SuppressedGuests,
-    /// The timezone of a recipient of whom none is known.
+    /// The timezone of a recipient whose own is not known.
     pub zone: Zone,
     /// The quiet hours of a recipient who has set none.
     pub quiet_hours: &'a [QuietHours],
@@ -99,14 +99,14 @@ pub struct Facts<'a> {
     pub digest: Option<DigestPlan<'a>>,
     /// The rule with which the evaluation begins.
     pub entry: Entry,
-    /// The release with which the message comes, if it has waited. Each release counts against limits anew, because what
-    /// has waited was not counted.
+    /// The release with which the message comes, if it has waited. Each release counts against limits anew, because a
+    /// message that has waited was not counted.
     pub release: Option<Uuid>,
     /// How often the message has waited before.
     pub releases: u32,
     /// The channels whose limits are used up, so that the next channel is in turn.
     pub downgraded: Vec<Channel>,
-    /// The channels on which a message has waited that follows earlier ones.
+    /// The messages that follow earlier channels of a fallback order and have waited.
     pub followed: Vec<WaitedFallback>,
     /// The time at which the bus took the event's record.
     pub accepted_at: Timestamp,
@@ -121,7 +121,7 @@ pub struct WaitedFallback {
     pub channel: Channel,
     /// The deliveries on earlier channels.
     pub after: Vec<DeliveryId>,
-    /// What became of them.
+    /// The joint state of these deliveries.
     pub standing: Standing,
 }
 
@@ -315,7 +315,7 @@ pub struct Draft {
     pub(crate) decision: Decision,
     pub(crate) targets: Vec<(Option<String>, Delivery)>,
     pub(crate) checks: Vec<LimitCheck>,
-    /// What becomes of the message if a limit has no room.
+    /// The treatment of the message if a limit has no room.
     pub(crate) overflow: DraftOverflow,
     /// The digest that the message joins, in any case or if a limit has no room.
     pub(crate) joins: Option<Joins>,
@@ -339,7 +339,7 @@ pub(crate) struct Joins {
     pub(crate) recipient: Recipient,
 }
 
-/// What becomes of a message over a limit.
+/// The treatment of a message over a limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DraftOverflow {
     pub(crate) treatment: Overflow,
@@ -356,7 +356,7 @@ pub(crate) struct DraftOverflow {
 /// The result of a draft: a decision for each target, and the deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
-    /// The decisions, at least one of a draft.
+    /// The decisions, at least one for each draft.
     pub decisions: Vec<Decision>,
     /// The deliveries, one for each decision to send.
     pub deliveries: Vec<Delivery>,
@@ -393,7 +393,7 @@ pub struct DeferredDelivery {
 }
 
 impl DraftOverflow {
-    /// That of a message that is not sent in any case.
+    /// The treatment of a message that is not sent in any case.
     pub(crate) const NONE: Self = Self {
         treatment: Overflow::Drop,
         zone: Zone::UTC,

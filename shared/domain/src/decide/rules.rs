@@ -51,7 +51,8 @@ pub enum Entry {
     /// Suppression: the message has waited. The rules before it that would judge the event's request again are left out;
     /// those about its expiry, its recipient and the address are applied, because these may have changed.
     Suppression,
-    /// As [`Self::Suppression`], without waits: the message was collected, and its digest is about to be sent.
+    /// Like [`Self::Suppression`], without the rules that let a message wait: the message was collected, and its digest
+    /// is about to be sent.
     Digest,
 }
 
@@ -111,7 +112,7 @@ struct Trail<'a> {
     digest: Option<Digest>,
     /// The deliveries on earlier channels that the message follows.
     after: Vec<DeliveryId>,
-    /// What is told of them.
+    /// The state of these deliveries, for the sentence.
     followed: Option<Followed>,
 }
 

@@ -1,4 +1,4 @@
-//! What ends a delivery that has waited and is not sent.
+//! The end of a delivery that has waited and is not sent.
 
 use super::{Decision, Outcome, Reason};
 use crate::{

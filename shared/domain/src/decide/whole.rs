@@ -42,7 +42,7 @@ pub struct EventFacts<'a> {
     pub address_key: &'a AddressKey,
     /// The rule with which the evaluation begins.
     pub entry: Entry,
-    /// The release with which deliveries of the event come that have waited.
+    /// The release of the event's deliveries that have waited.
     pub release: Option<Uuid>,
     /// How often these deliveries have waited.
     pub releases: u32,
@@ -77,9 +77,9 @@ impl<'a> EventFacts<'a> {
         drafts
     }
 
-    /// The drafts for which deliveries have waited, and the parts that are not the event's any more. A draft without a part
-    /// is of a channel that is in turn because one that has waited is over a limit.
-    /// `earlier` is what is known of the deliveries that the parts follow.
+    /// The drafts of deliveries that have waited, and the parts that no longer belong to the event. A draft without a
+    /// part is for the next channel, because a message that has waited is over a limit. `earlier` has the known states
+    /// of the deliveries that the parts follow.
     #[must_use]
     pub fn drafts_of<'p>(
         &self,
@@ -165,7 +165,7 @@ impl<'a> EventFacts<'a> {
     }
 }
 
-/// The parts of a notification that follow earlier deliveries, with what became of these.
+/// The parts of a notification that follow earlier deliveries, with the state of these.
 fn followed(
     notification: NotificationId,
     parts: &[WaitingPart],

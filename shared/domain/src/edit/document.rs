@@ -1,5 +1,5 @@
-//! A document that is edited. `json_patch` works on `serde_json::Value`, which does not keep the spelling of numbers. So a
-//! number of another spelling than its own is a text there that begins with a mark.
+//! A document that is edited. `json_patch` works on `serde_json::Value`, which does not keep the spelling of numbers. A
+//! number whose spelling it would change is therefore a text there that begins with a mark.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::json::{self, Number};
 
-/// Begins a text that stands for something else: behind it is `n` and a number's literal, `k` and the number of a hidden
-/// value, or `s` and a text that begins with the same character itself.
+/// The beginning of a text that stands for another value. After it comes `n` with a number's literal, `k` with the
+/// number of a hidden value, or `s` with a text that itself begins with this character.
 const MARK: char = '\0';
 
 /// The JSON of an event that is edited.

@@ -1,6 +1,6 @@
-//! Editing what one does not see. Three documents are edited side by side: the true one, the one that is shown, and one in
-//! which each hidden value is a mark of its own. The shown one answers first, so errors tell only of what is shown; the
-//! marks tell where the hidden values are afterwards.
+//! Editing a document with hidden values. Three documents are edited side by side: the true one, the one that is shown,
+//! and one in which each hidden value is a mark of its own. The shown one is edited first, so errors concern only shown
+//! values. The marks give the places of the hidden values afterwards.
 
 use json_patch::PatchOperation;
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub(super) struct SideBySide {
 pub struct Seen {
     /// The document after the edit.
     pub document: Document,
-    /// The same with marks in place of what is hidden.
+    /// The same document with marks in place of hidden values.
     marked: Value,
     hidden: Vec<Value>,
 }
@@ -199,7 +199,7 @@ fn marks(value: &Value, at: &str, found: &mut Vec<(String, usize)>) {
     }
 }
 
-/// Whether a value has the text that is shown for a hidden one. It would take that one's place.
+/// Whether a value has the text that is shown for a hidden one. Such a value would replace the hidden one.
 fn writes(value: &Value, shown: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| writes(item, shown)),

@@ -1,4 +1,5 @@
-//! The reason for which a text is not JSON or base64, in words of our own: those of the libraries name their own parts.
+//! The reason for which a text is not JSON or base64, in Carillon's own words, because the libraries' sentences name
+//! parts of the libraries.
 
 use base64::DecodeError;
 use serde_json::error::Category;

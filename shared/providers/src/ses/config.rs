@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SesConfig {
-    /// The region, such as `eu-central-1`. Senders and limits are a region's own.
+    /// The region, such as `eu-central-1`. Each region has its own senders and limits.
     pub region: Region,
     /// The id of an access key that may call `ses:SendEmail`.
     pub access_key_id: AccessKeyId,

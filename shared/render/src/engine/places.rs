@@ -256,7 +256,7 @@ impl Places<'_> {
         }
     }
 
-    /// When a variable equals a literal.
+    /// The data with which a variable equals a literal, and those with which it does not.
     fn equal(one: &Expr, other: &Expr, spot: &Spot<'_>) -> Condition {
         let ((Place::Literal(literal), place) | (place, Place::Literal(literal))) =
             (place_of(one, spot), place_of(other, spot))

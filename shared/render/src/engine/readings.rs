@@ -10,7 +10,7 @@ use super::{
 };
 use crate::helpers::{is_currency, is_date, is_date_style, is_link, is_number};
 
-/// The thing that is read from a value.
+/// A kind of value that helpers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reading {
     Number,

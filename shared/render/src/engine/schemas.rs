@@ -157,8 +157,8 @@ impl<'e> Schema<'e> {
         .unwrap_or(found)
     }
 
-    /// A value that no data has, because together with it nothing fits a schema. The schema and its parts say so in a way
-    /// that has no sentence of its own.
+    /// A value that no data has, because no data with it fits the schema. This contradiction has no sentence of its
+    /// own.
     fn ruled_out<'s>(self, schema: &Value, wish: &Value, why: impl Fn() -> String) -> Option<Inferred<'s>> {
         let is_of_type = !is_own(schema) && self.event_type.is_some();
         let is_out = is_of_type && !self.possible.may_fit(&[schema], &[wish]);

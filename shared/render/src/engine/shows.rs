@@ -336,7 +336,7 @@ impl Look<'_> {
         Ok(least)
     }
 
-    /// The text of an expression that has the same one with any data.
+    /// The text of an expression, if it is the same with any data.
     fn literal(&self, expr: &Expr) -> Option<String> {
         if !is_literal(expr) {
             return None;

@@ -24,8 +24,9 @@ use crate::{
 };
 
 impl Engine {
-    /// An issue for each template with a part that is always blank or too long. `schema_of` knows the schemas of event
-    /// types; `is_wrong` are templates that have an issue already, of which a blank part would be a consequence.
+    /// An issue for each template with a part that is always blank or too long. `schema_of` returns the schema of an
+    /// event type's data. `is_wrong` tells the templates that have an issue already, because a blank part may be its
+    /// consequence.
     pub(super) fn unusable_parts<'s>(
         &self,
         set: &TemplateSet,

@@ -17,7 +17,7 @@ use icu_locale::Locale;
 /// Writes dates and times of one set of fields in one locale.
 pub(super) type DateFormatter = FixedCalendarDateTimeFormatter<Gregorian, CompositeDateTimeFieldSet>;
 
-/// Which fields are written, and how.
+/// The fields that are written, and their form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fields {
     set: CompositeDateTimeFieldSet,

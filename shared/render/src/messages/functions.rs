@@ -92,7 +92,7 @@ impl<'a> Setting<'a> {
         ("unknown-option", sentence)
     }
 
-    /// The value that stands beside the option's one in a table.
+    /// The value that a table has for the value of the option.
     fn one_of<T: Copy>(&self, values: &[(&str, T)], expected: &str) -> Result<T, Refusal> {
         let found = values.iter().find(|(value, _)| *value == self.value);
         found

@@ -7,7 +7,7 @@ use figment::error::Kind;
 use super::{Mistake, Override, PREFIX};
 use crate::os_sentence;
 
-/// Carillon's environment variables that are no settings: those of flags, and, by their beginning, those of this
+/// Carillon's environment variables that are not settings: those of flags, and the beginnings of those of this
 /// repository's scripts and tests. Every other variable that begins with [`PREFIX`] has to be a setting.
 const NOT_SETTINGS: [&str; 5] = [
     "CARILLON_API_KEY",

@@ -1,7 +1,7 @@
-//! What all workers know about the breakers of provider accounts: which accounts are closed, and which process may send
-//! the probe, the one message that goes first. A breaker decides by its own process's answers and by this state, which a
-//! worker exchanges in the background; no attempt waits for it. The state may be lost: a worker then publishes its own
-//! again.
+//! The state of the breakers of provider accounts that all workers share: the closed accounts, and the process that may
+//! send the probe, the one message that goes first. A breaker decides by its own process's answers and by this state,
+//! which a worker exchanges in the background; no attempt waits for it. The state may be lost: a worker then publishes
+//! its own again.
 
 mod in_process;
 mod kept;
@@ -41,7 +41,7 @@ pub enum BreakerChange {
     Closed(Closure),
 }
 
-/// What a process tells about an account.
+/// A process's report about an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerReport {
     /// The account's name.
@@ -64,9 +64,9 @@ pub struct BreakerState {
 /// The common state of breakers.
 #[async_trait]
 pub trait Breakers: Send + Sync + std::fmt::Debug {
-    /// Applies changes and returns the state of each account, in order. A change to "works" by a process that has not seen
-    /// the latest state is ignored, because the account may have been closed since; a closure is then joined with the
-    /// latest one, so that neither is shortened.
+    /// Applies changes and returns the state of each account, in order. A process may not have seen the latest state.
+    /// Its change to "works" is then ignored, because the account may have been closed since. Its closure is joined
+    /// with the latest one, so that neither is shortened.
     async fn exchange(&self, reports: &[BreakerReport]) -> Result<Vec<BreakerState>, RedisFault>;
 
     /// Takes or renews the right to send an account's probe, for `lease`; `false` while another process has it.

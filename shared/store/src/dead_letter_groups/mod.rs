@@ -1,5 +1,5 @@
-//! How people handle causes of dead letters: note, owner and whether a cause is ignored (table `dead_letter_groups`), and
-//! replays that begin by themselves (table `planned_replays`).
+//! The handling of causes of dead letters by people: note, owner and whether a cause is ignored (table
+//! `dead_letter_groups`), and replays that begin by themselves (table `planned_replays`).
 
 mod plans;
 mod rows;

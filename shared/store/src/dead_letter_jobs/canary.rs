@@ -33,7 +33,7 @@ pub enum CanaryPhase {
     Sending,
     /// Its letters are back, and some have not ended.
     Watching,
-    /// Its letters have ended, and no more failed than may. The job goes on.
+    /// Its letters have ended, and no more of them failed than the tolerance allows. The job goes on.
     Passed,
     /// Too many have failed again. The job has stopped.
     Failed,

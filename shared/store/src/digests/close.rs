@@ -12,7 +12,7 @@ use crate::{
     send_ledger::{self, ClaimVerdict, SendKey},
 };
 
-/// A delivery of a member, and what becomes of it if nobody has claimed it.
+/// A delivery of a member, and its outcome unless it was claimed before.
 #[derive(Debug, Clone)]
 pub struct ClosingMember {
     /// Its first attempt, which is claimed: a cancellation claims the same.

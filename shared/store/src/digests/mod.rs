@@ -70,11 +70,11 @@ pub struct MemberRecord {
     pub source: String,
     /// The headers of its record, in the bus's compact form.
     pub headers: Vec<u8>,
-    /// The event; `None` of an early member of a digest whose later ones are very large.
+    /// The event; `None` for an early member if the later ones are very large.
     pub value: Option<Vec<u8>>,
 }
 
-/// What the digests that are open hold.
+/// The content of the open digests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DigestDepth {
     /// The number of members.
@@ -109,8 +109,8 @@ impl Digests {
         Self { db, shard, outbox }
     }
 
-    /// Adds members. One that is known already stays as it is. One whose digest is closed waits from now on by itself, so that
-    /// it is decided again. Returns the number of new members.
+    /// Adds members. A member that is known already stays as it is. A member whose digest is closed waits by itself
+    /// from now on, so that it is decided again. Returns the number of new members.
     pub async fn add(&self, added: &[NewWaiting]) -> Result<u64, StoreError> {
         if added.is_empty() {
             return Ok(0);
@@ -135,7 +135,7 @@ impl Digests {
         Ok(due)
     }
 
-    /// What the open digests hold.
+    /// The content of the open digests.
     pub async fn depth(&self) -> Result<DigestDepth, StoreError> {
         let counts = counters::read(&self.db).await?;
         let members = counts.get(&Counter::WaitingMembers).copied();

@@ -107,7 +107,7 @@ pub enum RouteVerdict {
     },
     /// The event was cancelled before a router claimed it, and this record is its first.
     Cancelled {
-        /// As above.
+        /// Whether the gateway counted it as acknowledged.
         via_gateway: bool,
     },
     /// Another record of the same event came first.

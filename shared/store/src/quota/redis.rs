@@ -48,7 +48,7 @@ impl RedisQuotasConfig {
     }
 }
 
-/// What a call does with limits.
+/// The effect of a call on limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     Take,

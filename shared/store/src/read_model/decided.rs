@@ -220,7 +220,7 @@ pub(super) async fn views(
     Ok(views)
 }
 
-/// How much a verdict says about an event beside others of its records.
+/// The weight of a verdict beside the verdicts on other records of the event.
 pub(super) fn weight(verdict: EventVerdict) -> u8 {
     match verdict {
         EventVerdict::Routed => 3,

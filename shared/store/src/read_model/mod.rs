@@ -168,7 +168,7 @@ impl ReadModel {
         decisions::page(&mut self.db.read().await?, tenant, filter, page).await
     }
 
-    /// Events, newest first, each with what became of its recipients.
+    /// Events, newest first, each with the outcomes for its recipients.
     pub async fn activity(
         &self,
         tenant: &TenantId,

@@ -1,10 +1,10 @@
 //! The suppression list (table `suppressions`): addresses that take no messages, and why. An entry belongs to the tenant
 //! and the keyed hash of channel and address, so it holds for all users and guests with the address.
 //!
-//! An address has one entry. A stronger reason replaces a weaker one (`write.rs`). A registration of the address deletes
-//! an entry that came from a provider's verdict. A recipient's START ends the opt-out of the same provider account (`opt_ins.rs`). A
-//! person can end any entry. An entry that was ended so stays for a
-//! day as an expired one, so that the answer to an older message does not add it again.
+//! An address has one entry. A stronger reason replaces a weaker one (`write.rs`). A registration of the address
+//! deletes an entry that came from a provider's verdict. A recipient's START ends the opt-out of the same provider
+//! account (`opt_ins.rs`). A person can end any entry. An entry that START or a person has ended stays for a day as an
+//! expired one, so that the answer to an older message does not add it again.
 
 mod former;
 mod list;

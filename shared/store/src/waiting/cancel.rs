@@ -1,5 +1,5 @@
-//! Cancelling events. The first claim wins: a router's claim of the event or of its release, or the cancellation. What
-//! the cancellation wins leads to no message.
+//! Cancelling events. The first claim wins: a router's claim of the event or of its release, or the cancellation. An
+//! event that the cancellation claims first leads to no message.
 
 use carillon_domain::{
     Timestamp,
@@ -26,11 +26,11 @@ pub struct Cancellation<'a> {
     pub event_type: &'a str,
     /// Whether the event's status says that it waits. It is then cancelled even if the scheduler has not stored it yet.
     pub is_scheduled: bool,
-    /// The status record that tells of the cancellation. It is published where no router tells of it.
+    /// The status record that tells of the cancellation. It is published unless a router reports the cancellation.
     pub status: &'a OutboxRecord,
-    /// The API key that asks for it, and the path, for the audit log.
+    /// The API key that asks for it, for the audit log.
     pub who: &'a Principal,
-    /// As above.
+    /// The path of its request, for the audit log.
     pub route: &'a str,
 }
 

@@ -1,6 +1,6 @@
-//! What waits until a time (table `waiting`): whole events, and deferred deliveries of events. The scheduler adds what
-//! routers have written to `notifications.scheduled`, and moves what is due to the outbox. A released row stays as the
-//! claim of its record: of several records of one release, the router decides the first that it reads.
+//! Rows that wait until a time (table `waiting`): whole events, and deferred deliveries of events. The scheduler adds
+//! the records that routers have written to `notifications.scheduled`, and moves due rows to the outbox. A released row
+//! stays as the claim of its record: of several records of one release, the router decides the first that it reads.
 
 mod cancel;
 mod release;
@@ -29,7 +29,7 @@ use crate::{
 
 const PRUNABLE: Prunable = prunable!("waiting", "changed_at", "state <> 'waiting'");
 
-/// Something that begins to wait.
+/// A row to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWaiting {
     /// Its description.
@@ -49,7 +49,7 @@ pub struct WaitingDepth {
     pub next_due: Option<Timestamp>,
 }
 
-/// What waits, as it is read.
+/// A row as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct WaitingView {
     /// Its id.
@@ -64,7 +64,7 @@ pub struct WaitingView {
     pub state: String,
 }
 
-/// What waits until a time.
+/// Rows that wait until a time.
 #[derive(Debug, Clone)]
 pub struct WaitingRecords {
     db: Db,
@@ -77,8 +77,8 @@ impl WaitingRecords {
         Self { db, shard, outbox }
     }
 
-    /// Adds what begins to wait. What is known already, or was cancelled before it came, stays as it is. Returns the number
-    /// of new rows.
+    /// Adds rows. A row that is known already, or was cancelled before it came, stays as it is. Returns the number of
+    /// new rows.
     pub async fn add(&self, added: &[NewWaiting]) -> Result<u64, StoreError> {
         if added.is_empty() {
             return Ok(0);
@@ -94,7 +94,7 @@ impl WaitingRecords {
         .await
     }
 
-    /// The smallest due time of what waits; one look into the index.
+    /// The smallest due time of the waiting rows; one look into the index.
     pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let (due,) = fetch!(
             one, self.db.read().await? => (Option<Timestamp>,),
@@ -124,7 +124,7 @@ impl WaitingRecords {
         )
     }
 
-    /// The events that wait and are for this user alone.
+    /// The waiting events whose only recipient is this user.
     pub async fn of_user(
         &self,
         tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Releasing what is due, and the claims of released records.
+//! Releasing due rows, and the claims of released records.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,7 +38,7 @@ struct DueRow {
     due: Timestamp,
 }
 
-/// What one transaction has released.
+/// The rows that one transaction has released.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleasedBatch {
     /// The due times of the rows, oldest first.
@@ -48,7 +48,7 @@ pub struct ReleasedBatch {
 /// A router's claim of a released record that it is about to route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseClaim {
-    /// The id of what waited.
+    /// The id of the row that waited.
     pub id: Uuid,
     /// The released record.
     pub origin: Origin,
@@ -61,7 +61,7 @@ pub enum ReleaseVerdict {
     First(EventKey),
     /// Another record of the release came first.
     Duplicate(EventKey),
-    /// What waited was cancelled after its release.
+    /// The event or its deliveries were cancelled after the release.
     Cancelled,
     /// The scheduler has not released it: the record is a foreign producer's.
     Unknown,

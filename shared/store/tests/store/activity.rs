@@ -1,4 +1,4 @@
-//! The list of events with what became of their recipients, and the plans of its queries.
+//! The list of events with the outcomes for their recipients, and the plans of its queries.
 
 use carillon_domain::{
     Channel, DeliveryStatus, Timestamp,
@@ -319,7 +319,7 @@ async fn a_row_has_each_recipient_and_channel_with_its_outcome_sent_or_not() {
             (all[1].verdict, all[1].outcomes.len()),
             (EventVerdict::Rejected, 0)
         );
-        // What the filter has found comes first.
+        // The outcomes that the filter has found come first.
         let filter = ActivityFilter {
             outcome: Some(OutcomeFilter::NotSent),
             ..ActivityFilter::default()

@@ -1,4 +1,4 @@
-//! How people handle causes of dead letters, and planned replays.
+//! The handling of causes of dead letters by people, and planned replays.
 
 use std::collections::BTreeMap;
 

@@ -306,9 +306,9 @@ async fn the_latest_members_have_their_events_and_a_users_digests_end_when_the_u
 enum Step {
     /// A record comes, perhaps again: the member's number.
     Add(u32),
-    /// A scheduler leases and closes what is due; meanwhile, a record comes.
+    /// A scheduler leases and closes due digests; meanwhile, a record comes.
     Close(u128, Option<u32>),
-    /// A scheduler leases what is due and dies.
+    /// A scheduler leases due digests and dies.
     Die(u128),
     /// A member is cancelled.
     Cancel(u32),
@@ -364,7 +364,7 @@ async fn run_course(store: &TestStore, run: u128, steps: &[Step]) -> Result<(), 
             Step::Advance(by) => store.clock.advance(seconds(*by)),
         }
     }
-    // The next scheduler does what was left undone.
+    // The next scheduler completes the work.
     store.clock.advance(HOUR * 4);
     while let Some(digest) = leased(store, 3).await.first() {
         close(store, run, digest).await;

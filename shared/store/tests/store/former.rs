@@ -46,7 +46,7 @@ const STRIKE: &str =
     "UPDATE contact_points SET dead_code = '21610', dead_reason = 'opted_out', dead_provider = 'twilio',
     dead_at = '2026-11-24T10:00:30+00:00' WHERE channel = 'sms' AND user_id = ";
 
-/// Takes the hashes away: so the rows look that the former release has inserted.
+/// Removes the hashes. Rows that the former release has inserted look like this.
 const INSERTED: &str = "UPDATE contact_points SET address_hash = NULL;";
 
 async fn prepare(store: &TestStore) {

@@ -1,4 +1,4 @@
-//! What waits: added once, released when due and not before, claimed once, cancelled by the first claim.
+//! Rows that wait: added once, released when due and not before, claimed once, cancelled by the first claim.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -59,7 +59,7 @@ struct Waits<'a> {
     until: Timestamp,
 }
 
-/// What became of the earlier channels.
+/// The inputs of a channel that has waited: the state of the earlier channels.
 #[derive(Serialize)]
 struct Waited<'a> {
     after: &'a [Channel],

@@ -1,5 +1,5 @@
-//! What Rust's regular expressions have and those of ECMA-262 have not. JSON Schema means the latter, so a pattern that
-//! other validators would refuse or read otherwise is refused.
+//! Features that Rust's regular expressions have and those of ECMA-262 lack. JSON Schema means the latter, so a pattern
+//! that other validators would refuse or read otherwise is refused.
 
 /// The reason for which a pattern is not one of ECMA-262, if Rust's parser would accept it or misname its fault.
 pub(super) fn foreign(pattern: &str) -> Option<String> {

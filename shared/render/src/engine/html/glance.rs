@@ -24,12 +24,12 @@ const LEFT: [&str; 11] = [
 /// Elements whose content is not markup and is not shown.
 const UNSEEN: [&str; 6] = ["iframe", "noembed", "noframes", "script", "style", "title"];
 
-/// Elements whose hidden text is passed if it is only text: mails hide their preheader in them.
+/// Elements whose hidden content is skipped if it is text only: mails hide their preheader in them.
 const HIDING: [&str; 3] = ["div", "p", "span"];
 
-/// Looks at a document up to its first visible character. `None` if there is one; otherwise the rest of the document from
-/// the first thing on that is not common, such as a comment, a hidden element or a character reference. Before the rest,
-/// nothing is seen, and no element is open that hides it.
+/// Looks at a document up to its first visible character. `None` if there is one. Otherwise the rest of the document,
+/// which begins with its first uncommon thing, such as a comment, a hidden element or a character reference. Nothing
+/// before the rest is seen, and no open element hides the rest.
 pub(super) fn unread(html: &str) -> Option<&str> {
     if has_controls(html) {
         return Some(html);

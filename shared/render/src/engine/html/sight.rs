@@ -108,8 +108,9 @@ impl Sight {
         false
     }
 
-    /// The rest of a text behind its characters that change nothing and show nothing, if it begins with one: the
-    /// content of style, script and title up to the next `<`. It is the longest part of most mails' heads.
+    /// The rest of a text after the characters at its beginning that change nothing and show nothing; `None` if there
+    /// are none. Such characters are the content of style, script and title up to the next `<`, which is the longest
+    /// part of most mails' heads.
     fn passes_unseen<'t>(&mut self, text: &'t str) -> Option<&'t str> {
         match &self.place {
             State::Raw { element, matched: 0 } if !self.outlook && !SHOWN_RAW.contains(element) => {

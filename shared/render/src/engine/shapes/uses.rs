@@ -196,7 +196,7 @@ impl<'e> Shapes<'e> {
         }
     }
 
-    /// Refuses a value from which this is never read.
+    /// Refuses a value from which `reading` can never be read.
     pub(super) fn read(&mut self, expr: &Expr, reading: Reading, scope: &Scope<'_>) {
         // Literals are executed; see `literals`.
         if matches!(expr, Expr::Literal(_)) {

@@ -1,5 +1,6 @@
-//! Activity: one row for each event, with what became of each recipient on each channel, sent or not. The rows are those of
-//! `decided_events`; a filter on recipients, outcomes or deliveries finds the events through the table that knows it.
+//! Activity: one row for each event, with the outcome for each recipient on each channel, sent or not. The rows are
+//! those of `decided_events`; a filter on recipients, outcomes or deliveries finds the events through the table that
+//! knows it.
 
 mod cursor;
 mod events;
@@ -29,7 +30,8 @@ pub const MOST_EVENTS: u32 = 100;
 /// The most rounds of reading for one page. Each reads several times as many rows as the page has events.
 const ROUNDS: usize = 64;
 
-/// Conditions on events. All that are given have to hold, for one decision where they concern decisions.
+/// Conditions on events. An event has to meet all given ones. Those that concern decisions have to hold for the same
+/// decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActivityFilter {
     /// The event's id.
@@ -38,7 +40,7 @@ pub struct ActivityFilter {
     pub event_type: Option<String>,
     /// Users and addresses, one of which a decision has to concern.
     pub who: Option<Recipients>,
-    /// What became of a message.
+    /// The outcome of a message.
     pub outcome: Option<OutcomeFilter>,
     /// The reason of a decision.
     pub reason: Option<Reason>,
@@ -61,7 +63,7 @@ pub struct Recipients {
     pub guests: Vec<AddressHash>,
 }
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeFilter {
     /// It has this outcome.
@@ -85,13 +87,14 @@ pub struct ActivityView {
     pub verdict: EventVerdict,
     /// The time until which it waits, if it does.
     pub due: Option<Timestamp>,
-    /// What became of each recipient on each channel, those that the filter found first; at most [`MOST_OUTCOMES`].
+    /// The outcomes for each recipient on each channel, beginning with those that the filter found; at most
+    /// [`MOST_OUTCOMES`].
     pub outcomes: Vec<ActivityOutcome>,
     /// Whether there are more outcomes.
     pub has_more: bool,
 }
 
-/// What became of a recipient on a channel.
+/// The outcome for a recipient on a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivityOutcome {
     /// The present decision.
