@@ -84,7 +84,7 @@ fn database(config: &Config, roles: &[ProcessRole]) -> Result<(), Invalid> {
     let why = match &config.database.url {
         None => "since kafka.brokers is set, and none is set",
         Some(url) if url.is_sqlite() && roles != roles::ALL => {
-            "not sqlite://…: kafka.brokers is set and this process has not all roles, and SQLite serves one process only"
+            "not sqlite://…: SQLite serves one process only, kafka.brokers is set, and this process lacks some roles"
         }
         Some(_) => return Ok(()),
     };

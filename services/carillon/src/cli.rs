@@ -28,7 +28,7 @@ pub(crate) use self::{
     suppressions::{Expiry, SuppressionsCommand},
 };
 
-/// Carillon delivers notifications: events in, messages out by e-mail, text message and push.
+/// Carillon delivers notifications: it takes events and sends messages by e-mail, text message, push and webhook.
 #[derive(Debug, Parser)]
 #[command(
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD"), ")"),

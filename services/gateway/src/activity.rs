@@ -123,7 +123,7 @@ fn refuse_contradictions(search: &Search) -> Result<(), ApiError> {
         if value.is_some() && is_decided {
             return wrong(
                 name,
-                "expected no outcome or reason beside it: it is of a message that was to be sent",
+                "expected no outcome or reason beside it: only messages that were to be sent have it",
             );
         }
         if value.is_some() && search.address.is_some() {

@@ -28,8 +28,8 @@ use crate::state::GatewayState;
         schemas::ActivityOutcomeName
     )),
     tags(
-        (name = "events", description = "Events in, and what was decided about them"),
-        (name = "deliveries", description = "What was sent, what was not, and why"),
+        (name = "events", description = "Events, and the decisions about them"),
+        (name = "deliveries", description = "Deliveries with their status and its reason"),
         (name = "users", description = "Users, devices and preferences"),
         (name = "suppressions", description = "Addresses that take no messages"),
         (name = "catalog", description = "Event types and categories"),

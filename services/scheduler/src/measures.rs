@@ -21,7 +21,7 @@ pub(crate) async fn run(store: &Store, shutdown: Shutdown) {
         if let Err(error) = count(store).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "what waits, outbox and jobs were not counted"
+                "waiting rows, outbox and jobs were not counted"
             );
         }
     }

@@ -256,7 +256,7 @@ fn weights_fault(key: &str, names: &[&str], weights: &BTreeMap<String, u32>) -> 
     }
     if let Some(unknown) = weights.keys().find(|name| !names.contains(&name.as_str())) {
         return wrong(format!(
-            "expected weights of {}, which are the accounts; {unknown} is not one",
+            "expected weights of the accounts ({}); {unknown} is not one of them",
             names.join(", ")
         ));
     }

@@ -46,7 +46,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// `push`, `email`, `sms` or `events`.
+    /// The channel's name, or `events`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -60,7 +60,7 @@ pub enum RenderError {
         pointer: Box<str>,
     },
     /// The message takes more work than a message may cost. The same template and data always end here.
-    #[error("{template} ({place}) takes more than {limit} {unit}, which is the most that one message may")]
+    #[error("{template} ({place}) takes more than {limit} {unit}, the limit of one message")]
     #[serde(rename = "template-budget")]
     Budget {
         /// `<type>/<channel>`.

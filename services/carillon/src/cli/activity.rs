@@ -21,7 +21,7 @@ pub(crate) struct ActivityArgs {
     /// Only events of this type.
     #[arg(long = "type")]
     pub(crate) event_type: Option<String>,
-    /// Only events with this outcome: `not_sent`, `send`, `suppress`, `defer`, `digest` or `drop`.
+    /// Only events with this outcome: `not_sent`, `send`, `suppress`, `defer`, `digest`, `drop` or `duplicate`.
     #[arg(long)]
     pub(crate) outcome: Option<String>,
     /// Only events with this reason, such as `no_address`.

@@ -74,7 +74,7 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Cancel a job. Letters that it has worked off stay so.
+    /// Cancel a job. Letters that it has already worked off stay replayed or discarded.
     #[command(after_help = examples::DLQ_CANCEL)]
     Cancel {
         /// The job's id.
@@ -88,7 +88,7 @@ pub(crate) enum DlqCommand {
 /// Conditions on dead letters. A letter has to match one value of each.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LetterFilter {
-    /// Only letters of this queue: push, email, sms or events; may be repeated.
+    /// Only letters of this queue: push, email, sms, webhook or events; may be repeated.
     #[arg(long)]
     pub(crate) channel: Vec<String>,
     /// Only letters with this class of failure; may be repeated.

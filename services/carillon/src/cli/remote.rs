@@ -131,7 +131,7 @@ pub(crate) struct DecisionsArgs {
     /// Only decisions on this channel.
     #[arg(long)]
     pub(crate) channel: Vec<String>,
-    /// Only decisions with this outcome: `send`, `suppress`, `defer` or `drop`.
+    /// Only decisions with this outcome: `send`, `suppress`, `defer`, `digest`, `drop` or `duplicate`.
     #[arg(long)]
     pub(crate) outcome: Vec<String>,
     /// Only decisions with this reason, such as `opted_out_type`.

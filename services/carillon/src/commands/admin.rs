@@ -129,7 +129,7 @@ pub(super) async fn keys(command: KeysCommand, config: Config) -> anyhow::Result
             })?;
             let revoked = store.api_keys().revoke(&tenant, parsed).await?;
             anyhow::ensure!(revoked, "there is no key {id}, or it was revoked before");
-            output::say("Revoked. Running gateways may take it for a few seconds more.")?;
+            output::say("Revoked. Running gateways may accept it for a few seconds more.")?;
         }
     }
     Ok(())

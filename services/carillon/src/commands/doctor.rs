@@ -171,7 +171,7 @@ fn absent(file: &Path) -> String {
 
 async fn bus(config: &Config, clock: &SharedClock) -> Result<String, String> {
     if folder::names_no_stores(config) {
-        return Err("nothing says where it is, as for the database".to_owned());
+        return Err("neither kafka.brokers nor bus.path is set".to_owned());
     }
     if !config.is_distributed() && !config.bus.path.exists() {
         return Err(absent(&config.bus.path));

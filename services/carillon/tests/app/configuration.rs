@@ -198,7 +198,7 @@ fn kafka_with_sqlite_is_refused_for_a_role_in_a_process_of_its_own_and_config_ch
     assert_eq!(
         said,
         "carillon: the configuration is invalid: database.url: expected postgres://user:password@host/database, not \
-         sqlite://…: kafka.brokers is set and this process has not all roles, and SQLite serves one process only\n"
+         sqlite://…: SQLite serves one process only, kafka.brokers is set, and this process lacks some roles\n"
     );
     let checked = stdout(&run(folder.path(), &[&["config", "check"], &sqlite[..]].concat()));
     let says = "# The configuration is valid.\n# Warning: database.url: SQLite serves `carillon all`";

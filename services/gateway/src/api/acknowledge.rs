@@ -24,7 +24,7 @@ use crate::{
     post, path = "/v1/deliveries/{id}/acknowledge", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id")),
     responses(
-        (status = 200, description = "Noted, or why not", body = DeliveryAcknowledged),
+        (status = 200, description = "Noted, or the reason why not", body = DeliveryAcknowledged),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 404, description = "The delivery does not exist", body = Problem),
     )

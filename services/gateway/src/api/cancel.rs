@@ -32,7 +32,7 @@ pub(crate) struct Asked {
     params(("id" = String, Path, description = "The event's id"),
         ("source" = Option<String>, Query, description = "Needed where several sources use the id")),
     responses(
-        (status = 200, description = "What was cancelled and what was not", body = EventCancelled),
+        (status = 200, description = "The result, the event's status, and its deliveries counted by result", body = EventCancelled),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 404, description = "No event of this id was accepted", body = Problem),
         (status = 409, description = "Several sources use the id", body = Problem),
@@ -62,7 +62,7 @@ pub(crate) async fn cancel_event(
     post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = uuid::Uuid, Path, description = "The delivery's id")),
     responses(
-        (status = 200, description = "Cancelled, or why not", body = DeliveryCancelled),
+        (status = 200, description = "Cancelled, or the reason why not", body = DeliveryCancelled),
         (status = 403, description = "The key's role may only read", body = Problem),
         (status = 404, description = "The delivery does not exist", body = Problem),
     )

@@ -40,7 +40,7 @@ pub(crate) async fn get_catalog(
     request_body(content = schemas::CatalogBody, example = json!({
         "types": {"OrderShipped": {"category": "transactional", "channels": {"order": ["email", "sms", "push"]}}},
         "categories": {"transactional": {}}})),
-    responses((status = 200, description = "Replaced; `warnings` names what is probably a mistake, such as a misspelt keyword of a schema",
+    responses((status = 200, description = "Replaced; `warnings` lists probable mistakes, such as a misspelt keyword of a schema",
             body = answers::CatalogWritten),
         (status = 412, description = "`If-Match` or `If-None-Match` does not hold", body = Problem),
         (status = 422, description = "A field is wrong", body = Problem))

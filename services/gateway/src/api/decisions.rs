@@ -41,7 +41,7 @@ pub(crate) struct Asked {
 #[utoipa::path(
     get, path = "/v1/decisions", tag = "events",
     params(
-        ("user" = Option<Vec<String>>, Query, description = "May be repeated, like all filters: or"),
+        ("user" = Option<Vec<String>>, Query, description = "May be repeated, like all filters; one of the values has to match"),
         ("event" = Option<Vec<String>>, Query, description = "The event's id"),
         ("channel" = Option<Vec<schemas::ChannelName>>, Query),
         ("outcome" = Option<Vec<schemas::OutcomeName>>, Query),

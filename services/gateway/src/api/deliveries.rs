@@ -54,7 +54,7 @@ pub(crate) struct Asked {
 #[utoipa::path(
     get, path = "/v1/deliveries", tag = "deliveries",
     params(
-        ("status" = Option<Vec<schemas::StatusName>>, Query, description = "May be repeated, like all filters: or"),
+        ("status" = Option<Vec<schemas::StatusName>>, Query, description = "May be repeated, like all filters; one of the values has to match"),
         ("channel" = Option<Vec<schemas::ChannelName>>, Query), ("type" = Option<Vec<String>>, Query),
         ("category" = Option<Vec<String>>, Query), ("user" = Option<Vec<String>>, Query),
         ("provider" = Option<Vec<String>>, Query), ("code" = Option<Vec<String>>, Query),

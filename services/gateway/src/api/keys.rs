@@ -96,7 +96,7 @@ pub(crate) async fn list_keys(
 /// End an API key.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = uuid::Uuid, Path)),
-    responses((status = 204, description = "Ended; other gateways may take it for a few seconds more"),
+    responses((status = 204, description = "Revoked; other gateways may accept the key for a few seconds more"),
         (status = 404, description = "The key does not exist", body = Problem))
 )]
 pub(crate) async fn revoke_key(

@@ -101,7 +101,7 @@ fn not_listed(channel: Channel, address: &str) -> ApiError {
 #[utoipa::path(
     get, path = "/v1/suppressions", tag = "suppressions",
     params(
-        ("channel" = Option<Vec<schemas::ChannelName>>, Query, description = "May be repeated, like all filters: or"),
+        ("channel" = Option<Vec<schemas::ChannelName>>, Query, description = "May be repeated, like all filters; one of the values has to match"),
         ("reason" = Option<Vec<schemas::SuppressionReasonName>>, Query),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, default 50"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "next_cursor of the page before"),

@@ -64,7 +64,7 @@ pub(crate) struct RefusedLine {
 #[utoipa::path(
     post, path = "/v1/suppressions/import", tag = "suppressions",
     request_body(content = String, content_type = "text/csv", example = "channel,address,reason\nemail,ada@example.com,complaint\n"),
-    responses((status = 200, description = "What was done with the lines", body = ImportAnswer),
+    responses((status = 200, description = "Numbers of added, present and refused lines", body = ImportAnswer),
         (status = 422, description = "The body has no line with an address, or its first line is neither a heading nor an entry", body = Problem))
 )]
 pub(crate) async fn import_suppressions(

@@ -150,7 +150,7 @@ async fn propose(
     if let Some(reason) = rehearsed.samples.first().and_then(|sample| sample.reason) {
         return Err(wrong(
             "unchanged",
-            &format!("it cannot be sent again so: {reason}"),
+            &format!("it cannot be sent with these changes: {reason}"),
         ));
     }
     Ok(Proposal {

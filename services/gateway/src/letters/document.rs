@@ -98,7 +98,7 @@ impl From<CanaryView> for CanaryDocument {
             CanaryPhase::Sending => format!("the first {} letters go first", canary.letters),
             CanaryPhase::Watching => {
                 format!(
-                    "{ended} of the first {} letters have ended; the others wait for that",
+                    "{ended} of the first {} letters have ended; the other letters wait until all of these have",
                     canary.letters
                 )
             }

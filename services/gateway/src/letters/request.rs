@@ -81,7 +81,7 @@ impl TryFrom<String> for LetterId {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FilterBody {
-    /// Queues: push, email, sms, events.
+    /// Queues: push, email, sms, webhook, events.
     #[schema(value_type = Vec<schemas::QueueName>, required = false)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) channel: Vec<Queue>,

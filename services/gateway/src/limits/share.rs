@@ -170,7 +170,7 @@ impl Slot {
             .map_err(|_| ShareExceeded {
                 kind: ProblemKind::Overloaded,
                 text:
-                    "the gateway holds as many bytes of bodies as it may (gateway.max_held_bytes); try again"
+                    "the gateway has reached its limit of held bytes of bodies (gateway.max_held_bytes); try again"
                         .to_owned(),
                 wait: SOON,
             })?;

@@ -417,7 +417,7 @@ async fn a_page_shows_the_event_then_the_changes_and_sends_it_once() {
             .await;
         let text = answer.text();
         assert!(
-            text.contains("/data/carrier") && text.contains("Send it again so"),
+            text.contains("/data/carrier") && text.contains("Send it with these changes"),
             "{text}"
         );
         assert!(!text.contains("/data/mail"), "{text}");

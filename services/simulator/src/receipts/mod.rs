@@ -137,7 +137,7 @@ impl Reporter {
             && let Some(topic) = &self.sns
             && !topic.is_confirmed().await
         {
-            return tracing::warn!("an event of SES has no subscriber, which has not confirmed");
+            return tracing::warn!("an event of SES was dropped: its subscriber has not confirmed");
         }
         let mut calls = self.calls(message, &fault);
         if fault.reversed {

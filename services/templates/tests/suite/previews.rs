@@ -44,7 +44,7 @@ async fn an_error_of_a_preview_points_at_the_part_unless_the_data_itself_is_at_f
             "{{#each list}}{{#each @root.list}}{{#each @root.many}}{{#each @root.many}}{{/each}}{{/each}}{{/each}}{{/each}}x",
             "/parts/text",
             "template-budget",
-            "OrderShipped/sms (text line 1) takes more than 500000 steps, which is the most that one message may",
+            "OrderShipped/sms (text line 1) takes more than 500000 steps, the limit of one message",
         ),
     ] {
         let mut data = data.clone();

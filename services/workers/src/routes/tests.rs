@@ -185,7 +185,7 @@ fn each_mistake_is_named_with_its_place_its_value_and_what_was_expected() {
         (
             json!({"accounts": ["main"], "weights": {"spare": 1}}),
             "weights",
-            "expected weights of main, which are the accounts; spare is not one",
+            "expected weights of the accounts (main); spare is not one of them",
         ),
         (
             json!({"weights": {"main": 0}}),

@@ -58,7 +58,7 @@ impl SideBySide {
         if let Some((member, place)) = read
             && self.marked.pointer(place).is_some_and(has_mark)
         {
-            let text = "expected a place without hidden values: an edit must not read what is not shown";
+            let text = "expected a place without hidden values: an edit must not read hidden values";
             return Err(FieldError::new(format!("/{index}/{member}"), "hidden", text));
         }
         let written = match operation {
@@ -67,7 +67,7 @@ impl SideBySide {
             _ => None,
         };
         if written.is_some_and(|value| self.hidden.iter().any(|shown| writes(value, shown))) {
-            let text = "expected a value of its own, not what is shown in place of a hidden one";
+            let text = "expected a new value, not the text that stands for a hidden value";
             return Err(FieldError::new(format!("/{index}/value"), "hidden", text));
         }
         apply_one(&mut self.shown, index, operation)?;

@@ -99,7 +99,7 @@ fn bad_request(answer: &ProviderResponse) -> SendOutcome {
         let detail = "the account's sender or settings are not accepted";
         SendOutcome::Config(refusal(Scope::Account, Part::Settings, detail))
     } else if is_about(Part::Receiver) {
-        let detail = "the address is not one";
+        let detail = "the address is not a valid e-mail address";
         SendOutcome::AddressDead(refusal(Scope::Address, Part::Receiver, detail), DeathReason::Gone)
     } else if is_about(Part::Message) {
         SendOutcome::Terminal(refusal(Scope::Message, Part::Message, "the mail is not accepted"))

@@ -69,7 +69,7 @@ impl WebhookRequests {
         };
         let refused = |code: &str, detail: &str| Refusal::new(Scope::Endpoint, code, detail);
         let url = Url::parse(&message.to)
-            .map_err(|_| refused("endpoint-invalid", "the endpoint's URL is not one"))?;
+            .map_err(|_| refused("endpoint-invalid", "the endpoint's URL is invalid"))?;
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}

@@ -106,7 +106,7 @@ impl Messages {
             };
             for other in refers.into_iter().filter(|other| !is_known(other)) {
                 let sentence = format!(
-                    "{key} ({tag}) refers to {other}, which neither {tag} nor a locale that stands in for it has"
+                    "{key} ({tag}) refers to {other}, which neither {tag} nor its fallback locales have"
                 );
                 find("unknown-reference", sentence);
             }
@@ -122,8 +122,8 @@ impl Messages {
             line: line(key),
             code: "deep-reference",
             message: format!(
-                "{key} ({tag}): expected texts and selections to stand in each other at most {MAX_LEVELS} deep, \
-                 and with {key} there is one more"
+                "{key} ({tag}): expected texts and selections nested at most {MAX_LEVELS} deep, \
+                 and {key} is one level deeper"
             ),
         }));
         issues

@@ -25,7 +25,7 @@ fn is_indented_by_tab(line: &str) -> bool {
 fn expected(kind: &ErrorKind) -> String {
     let fixed = match kind {
         ErrorKind::ExpectedToken('=') => "expected = behind the key of a text",
-        ErrorKind::ExpectedToken('}') => "expected } at the end of what { begins",
+        ErrorKind::ExpectedToken('}') => "expected } after the text that begins with {",
         ErrorKind::ExpectedToken(token) => return format!("expected {token}"),
         ErrorKind::ExpectedCharRange { range } if range.contains('0') => "expected a digit",
         ErrorKind::ExpectedCharRange { .. } => "expected a key or name that begins with a letter",

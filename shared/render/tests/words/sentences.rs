@@ -20,7 +20,7 @@ fn an_unreadable_entry_is_named_with_the_expected_syntax_and_without_the_parsers
         ),
         (
             "hello = { $name\n",
-            "expected } at the end of what { begins (here hello = { $name)",
+            "expected } after the text that begins with { (here hello = { $name)",
         ),
         (
             "hello =\n",

@@ -128,7 +128,7 @@ fn texts_refer_to_each_other_64_deep_and_deeper_ones_are_refused_once() {
     assert!(
         deep[0]
             .message
-            .starts_with("m64 (en): expected texts and selections to stand in each other at most 64 deep")
+            .starts_with("m64 (en): expected texts and selections nested at most 64 deep")
     );
     // Selections take levels, too.
     let mut selecting = "m0 = end\n".to_owned();

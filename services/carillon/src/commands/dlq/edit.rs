@@ -134,7 +134,7 @@ fn is_confirmed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("expected --yes, because there is no terminal to ask on");
     }
-    output::ask("Send it again so? [y/N] ")?;
+    output::ask("Send it again with these changes? [y/N] ")?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
