@@ -82,7 +82,7 @@ fn database(config: &Config, roles: &[ProcessRole]) -> Result<(), Invalid> {
         return Ok(());
     }
     let why = match &config.database.url {
-        None => "since kafka.brokers is set, and none is set",
+        None => "since kafka.brokers is set, but no database is",
         Some(url) if url.is_sqlite() && roles != roles::ALL => {
             "not sqlite://…: SQLite serves one process only, kafka.brokers is set, and this process lacks some roles"
         }

@@ -185,7 +185,7 @@ fn kafka_without_a_database_is_refused_at_config_check_and_at_the_start_of_each_
         assert_eq!(
             refused(folder.path(), &KAFKA, role),
             "carillon: the configuration is invalid: database.url: expected postgres://user:password@host/database, since \
-             kafka.brokers is set, and none is set\n"
+             kafka.brokers is set, but no database is\n"
         );
     }
 }
