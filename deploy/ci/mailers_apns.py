@@ -101,7 +101,7 @@ class Apns:
         conn.initiate_connection()
         link.sendall(conn.data_to_send())
         requests, waiting, count, last = {}, [], 0, 0
-        # Answers come once no more arrives for a while, so that the client's streams overlap.
+        # The server answers once no request has come for a while, so the client's streams overlap.
         link.settimeout(0.1)
         while True:
             try:
@@ -113,7 +113,7 @@ class Apns:
                 count += len(waiting)
                 waiting = []
                 if is_first and count >= DEVICES // 3:
-                    # What the client has sent meanwhile is not handled: it has to send it again elsewhere.
+                    # Requests that the client has sent meanwhile are not handled. It has to repeat them on another connection.
                     conn.close_connection(0, b'{"reason":"Shutdown"}', last)
                     link.sendall(conn.data_to_send())
                     link.settimeout(5)
@@ -148,7 +148,7 @@ class Apns:
         conn.send_headers(stream, [(":status", "200"), ("apns-id", headers.get("apns-id", ""))], end_stream=True)
 
     def mistakes(self, headers, body):
-        """What is wrong with a request, by Apple's documentation."""
+        """The faults of a request, by Apple's documentation."""
         wrong = [f"{name} is {headers.get(name)!r}" for name, expected in
                  ((":method", "POST"), (":scheme", "https"), ("apns-topic", TOPIC), ("apns-push-type", "alert"))
                  if headers.get(name) != expected]

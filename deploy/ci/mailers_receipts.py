@@ -1,5 +1,5 @@
-"""Receipts against validators that others wrote: what Carillon's simulator signs is genuine to them, and what they compute is genuine
-to Carillon's gateway.
+"""Receipts against validators that others wrote: they accept the signatures of Carillon's simulator, and Carillon's
+gateway accepts theirs.
 
 - Twilio: RequestValidator of the official package;
 - SendGrid: EventWebhook of the official package, which only verifies; the counterpart signs with the package `cryptography`;

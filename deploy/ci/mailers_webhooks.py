@@ -1,5 +1,5 @@
-"""Webhooks against the official package of Standard Webhooks: it verifies what Carillon signs, and Carillon's simulator verifies what the
-package signs."""
+"""Webhooks against the official package of Standard Webhooks: it verifies Carillon's signatures, and Carillon's
+simulator verifies the package's."""
 
 import datetime
 import json

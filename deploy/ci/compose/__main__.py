@@ -25,7 +25,7 @@ ALL = [
     checks.check_down_and_up, checks.check_traces, checks.check_alerts,
 ]
 NAMES = {check.__name__.removeprefix("check_").replace("_", "-"): check for check in ALL}
-# Checks that use what the check before them started.
+# Checks that use the containers of the check before them.
 NEEDS = {"traces": "down-and-up", "alerts": "down-and-up", "logs": "postgres-late"}
 
 
@@ -117,9 +117,9 @@ def check(options, engine, installation, clock):
 
 
 def tear_down(engine, installation, options):
-    """Ends everything; what is left behind is a failure."""
+    """Ends everything; remains are a failure."""
     if engine.daemon and not options.prepare:
-        # Nothing is kept, so that nothing needs to end in order.
+        # No data is kept, so the containers need not end in order.
         installation.compose("--profile", "*", "kill", check=False, timeout=120)
         installation.compose("--profile", "*", "down", "--volumes", "--remove-orphans", check=False, timeout=300)
         engine.prune()
@@ -140,7 +140,7 @@ def main():
     engine = Engine(cache, Path(tempfile.mkdtemp(prefix="carillon-compose.")))
     installation = project.Project(engine, ROOT)
     clock = Clock()
-    # So that an asked end also stops what runs, and restores the network.
+    # A requested end also has to stop the containers and restore the network.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     code = 1
     try:

@@ -25,7 +25,7 @@ def check_readme(project):
     """The README's block starts it and delivers three messages, word for word, in one shell, with the output it shows."""
     commands = readme.commands((project.root / "README.md").read_text(), HEADING)
     turn, give_turn = os.pipe()
-    # After each command the script shows the key that it has, and waits for its turn.
+    # After each command the script prints the present key, and waits until it may go on.
     after = f"""printf '\\n@@@%s\\n' "${{CARILLON_API_KEY:-}}"\nread -r -u {turn}\n"""
     script = "set -euo pipefail\n" + "".join(f"{command}\n{after}" for command, _ in commands)
     errors = project.engine.work / "readme.log"
@@ -43,7 +43,7 @@ def check_readme(project):
                 expected, seen = readme.comparable(shown), readme.comparable(output)
                 require(seen == expected, f"the README shows for `{command}`:\n{shown}\nand this comes:\n{output}")
             if output.startswith('{"event_id"'):
-                # About as long as a reader of the README looks at the answer.
+                # About the time for which a reader of the README looks at the answer.
                 event_id = json.loads(output)["event_id"]
                 deliveries = until("three messages are sent", 120, lambda: shop.ended_deliveries(project.key, event_id))
             os.write(give_turn, b"\n")
@@ -83,7 +83,7 @@ def check_bounds(project):
 
 
 def check_image(project):
-    """The image holds little besides the binary, and runs as a user without rights."""
+    """The image holds little besides the binary, and runs as an unprivileged user."""
     (image,) = project.engine.inspect("carillon:local")
     (gateway,) = project.containers("gateway")
     binary = (root_of(gateway) / "usr/local/bin/carillon").stat().st_size
@@ -113,7 +113,7 @@ def check_secrets(project):
         found = {str(path.relative_to(run)) for audience in audiences for path in (run / audience).glob("*")}
         expected = {f"{audience}/{file}" for audience in sees[container.service] for file in audiences[audience]}
         if container.service == "gateway":
-            # It checks the signatures of Twilio's receipts. Where the workers have all of the providers' secrets, it has a volume with this one.
+            # The gateway checks Twilio's receipts. The workers have all secrets of the providers; it has a volume with this one.
             expected.add("providers/twilio_auth_token")
         require(found == expected, f"{container.service} sees the secrets {sorted(found)}, expected {sorted(expected)}")
 
@@ -177,7 +177,7 @@ def check_traces(project):
 
 
 def check_alerts(project):
-    """Prometheus reaches every role, and no alert fires or is about to at rest."""
+    """Prometheus reaches every role, and at rest no alert is firing or pending."""
     api = "http://127.0.0.1:9090/api/v1"
 
     def targets():

@@ -1,4 +1,4 @@
-"""A Docker engine of this check's own, with Compose, and the machine as it was afterwards."""
+"""A Docker engine of this check's own, with Compose, and the restored state of the machine afterwards."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ DEBIAN_MIRROR = "http://deb.debian.org/debian"
 
 
 def obtained(what, *command, **options):
-    """Runs a command that fetches something; without it nothing can be checked."""
+    """Runs a command that fetches something. If it fails, the check is unavailable."""
     try:
         return run(*command, **options)
     except (Failed, OSError) as error:
@@ -42,7 +42,7 @@ def install_packages():
     if os.geteuid() != 0:
         raise Unavailable("dockerd needs root")
     say(f"installing {', '.join(missing.values())}")
-    # RUNLEVEL: the package would start a dockerd of its own. The lock: another apt-get may be at work.
+    # RUNLEVEL keeps the package from starting a dockerd. The lock: another apt-get may be at work.
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
     obtained("a package manager", *apt, "update", check=False, env=env)
@@ -73,7 +73,7 @@ def build_go_program(cache, module, version, package, name, program):
     shutil.copytree(module_folder, source)
     run("chmod", "-R", "u+w", str(source))
     obtained(f"what {module} depends on", "go", "mod", "download", cwd=source)
-    # All is here: what fails from now on is no matter of the network.
+    # Everything is fetched. Later failures have other causes than the network.
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOPROXY": "off"}
     partial = program.with_suffix(".partial")
     flags = f"-s -w -X {module}/internal.Version={version}"
@@ -91,7 +91,7 @@ class Engine:
         self.daemon = None
         self.network = None
         self.config = work / "client"
-        # Settings of the caller's own installation would change the one that is checked.
+        # Settings of the caller's own installation would change the checked installation.
         own = {name: value for name, value in os.environ.items() if not name.startswith(("CARILLON_", "COMPOSE_", "DOCKER_"))}
         self.env = {**own, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.config), "DOCKER_BUILDKIT": "1"}
 
@@ -144,7 +144,7 @@ class Engine:
         return json.loads(self.docker("inspect", *names)) if names else []
 
     def prune(self):
-        """Drops what the next run does not need: images of earlier binaries, and the builder's cache of them."""
+        """Deletes images of earlier binaries and the builder's cache of them, which the next run does not need."""
         self.docker("image", "prune", "--force", check=False)
         self.docker("builder", "prune", "--force", "--keep-storage", "2GB", check=False)
 

@@ -17,7 +17,7 @@ LINES_AT_ONCE, LINES_PER_SECOND = 60, 5
 
 
 def check_faults(project):
-    """Each container is restarted and killed in turn under load: nothing is lost, and what went out twice says so."""
+    """Each container is restarted and killed in turn under load: nothing is lost, and doubled messages are marked."""
     shop.put_users(project.key)
     shop.delay_answers(400)
     load = shop.Load(project.key, "faults")
@@ -39,7 +39,7 @@ def check_faults(project):
 
 
 def check_broker_away(project):
-    """Without its broker the gateway answers 503 within seconds, no role floods its log, and all heals when it is back."""
+    """Without its broker the gateway answers 503 within seconds, no role floods its log, and all recovers afterwards."""
     (kafka,) = project.containers("kafka")
     since = time.time()
     project.engine.docker("stop", kafka.id)
@@ -63,7 +63,7 @@ def check_broker_away(project):
 
 
 def check_postgres_late(project):
-    """After a power failure every container starts at once and PostgreSQL last: the roles wait, and keep what they had."""
+    """After a power failure every container starts at once and PostgreSQL last: the roles wait, and no data is lost."""
     before = newest(project)
     containers = project.containers()
     project.engine.docker("kill", *(c.id for c in containers))
@@ -76,7 +76,7 @@ def check_postgres_late(project):
 
 
 def missed(project):
-    """Whether each role has ended for want of its database at least once, or waits for it."""
+    """Whether each role has ended at least once because it had no database, or waits for it."""
     return all(c.restarts > 0 or not project.is_ready(c) for c in project.containers(*ROLES)) and any(
         c.restarts > 0 for c in project.containers(*ROLES)
     )

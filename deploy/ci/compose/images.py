@@ -11,7 +11,7 @@ import recipes
 from engine import DEBIAN_MIRROR, is_debian_reachable, obtained
 from shell import Failed, Unavailable, run, say
 
-# The label with the digest of all that an image was made from.
+# The label with the digest of an image's sources.
 RECIPE = "carillon.recipe"
 
 
@@ -20,7 +20,7 @@ class Images:
         self.engine, self.work = engine, work
 
     def make(self, kafka_libs):
-        """All that does not depend on Carillon's binary."""
+        """Makes all images that do not depend on Carillon's binary."""
         self.debian()
         for name, dockerfile, files in recipes.stand_ins(kafka_libs):
             try:
@@ -38,7 +38,7 @@ class Images:
         self.build("rust:1.95-trixie", recipes.RUST, files)
 
     def is_made(self, name, digest):
-        """Whether the image was made from just this."""
+        """Whether the image was made from the same content."""
         made = self.engine.docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{RECIPE}"}}}}', name, check=False)
         return made.strip() == digest
 
@@ -87,8 +87,8 @@ class Images:
 
 
 def sources_of(binary, root):
-    """The repository's files that cargo read for this binary, as it noted beside it, and every manifest. None are known of a
-    binary that was moved."""
+    """The repository's files that cargo read for this binary, as it noted beside it, and every manifest. For a
+    binary that was moved, none are known."""
     noted = binary.with_suffix(".d")
     if not noted.exists():
         return []
@@ -100,7 +100,7 @@ def sources_of(binary, root):
 
 
 def fingerprint(content):
-    """What stands for a text, a file or a folder in an image's digest: jars are known by names and sizes."""
+    """The contribution of a text, a file or a folder to an image's digest. Jars contribute names and sizes."""
     if isinstance(content, str):
         return content
     if content.is_dir():

@@ -17,8 +17,8 @@ def interfaces():
 
 
 def rules(command):
-    """What `iptables-save` prints, without its comments and counters. A table that was never used is not printed; it is
-    the same as one without rules."""
+    """The output of `iptables-save` without comments and counters. Tables that were never used are not printed; they
+    count as tables without rules."""
     text = re.sub(r" \[\d+:\d+\]", "", run(f"{command}-save"))
     printed = {}
     for table in re.findall(r"^\*(\w+)\n(.*?)^COMMIT$", text, re.M | re.S):
@@ -37,7 +37,7 @@ def state():
 
 
 def restore(before):
-    """Takes away the bridges and rules that dockerd leaves behind, and returns what differs nevertheless."""
+    """Removes the bridges and rules that dockerd leaves behind, and returns the remaining differences."""
     for name in interfaces() - before["interfaces"]:
         run("ip", "link", "delete", name, check=False)
     for command, tables in before["tables"].items():

@@ -53,7 +53,7 @@ def check_tls(project):
 
 
 def check_three_brokers(project):
-    """Each topic is on three brokers; one stopped keeps nobody waiting for long, two stopped are 503, and nothing is lost."""
+    """Each topic is on three brokers. With one stopped, posts wait briefly; with two, they are answered 503; nothing is lost."""
     shop.put_users(project.key)
     brokers = {container.service: container for container in project.containers(*BROKERS)}
     require(len(brokers) == 3, f"expected three brokers, found {sorted(brokers)}")
@@ -84,7 +84,7 @@ def check_three_brokers(project):
 
 
 def refusal(project):
-    """The status of a post that is not accepted; none while it is."""
+    """The status of a refused post; `None` if the post is accepted."""
     status, _ = shop.ask("POST", f"{shop.GATEWAY}/v1/events", project.key, shop.event("two-brokers-stopped"), timeout=60)
     return status if status not in (200, 202) else None
 

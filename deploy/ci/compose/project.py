@@ -12,14 +12,14 @@ from shell import Failed, require, run, until
 WORKERS = ("worker-push", "worker-email", "worker-sms", "worker-webhook")
 ROLES = ("gateway", "router", *WORKERS, "templates", "tracker", "scheduler")
 STORES = ("kafka", "postgres", "redis")
-# What runs and serves /healthz, /readyz and /metrics.
+# The services that serve /healthz, /readyz and /metrics.
 SERVING = (*ROLES, "simulator")
 # Bounds of waits, in seconds. They end a check that is stuck; a slow machine stays far below.
 READY = 240
 PROGRESS = 180
 
 
-# The beginnings of the names of metrics that show where records wait, and why.
+# Prefixes of the metrics that show the waiting records and the reasons.
 TELLING = (
     "carillon_consumer_lag", "carillon_consumer_stuck_seconds", "carillon_queue_age_seconds", "carillon_bus_rejoins_total",
     "carillon_bus_poll_errors_total", "carillon_bus_dropped_total", "carillon_provider_",
@@ -27,7 +27,7 @@ TELLING = (
 
 
 def is_telling(line):
-    """Whether a line of /metrics has one of these metrics with another value than 0."""
+    """Whether a line of /metrics has one of these metrics with a value other than 0."""
     return line.startswith(TELLING) and line.rsplit(" ", 1)[-1] not in ("0", "0.0")
 
 
@@ -107,8 +107,8 @@ class Project:
         self.settle(container.service)
 
     def work(self, service):
-        """Waits until the service has worked since now: a worker has sent on its channel, messages have ended because of
-        any other."""
+        """Waits until the service has done work from now on: a worker has sent on its channel; for other services,
+        messages have ended."""
         channel = f"&channel={service.removeprefix('worker-')}" if service in WORKERS else ""
 
         def newest():
@@ -118,7 +118,7 @@ class Project:
         until(f"{service} works", READY, lambda: newest() != before)
 
     def kill(self, container):
-        """SIGKILL from outside. Docker takes a kill by its own command for the user's wish, and does not restart."""
+        """SIGKILL from outside. Docker does not restart a container that was killed by its own command."""
         (before,) = [c for c in self.containers(container.service) if c.id == container.id]
         os.kill(before.pid, signal.SIGKILL)
 

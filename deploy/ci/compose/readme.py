@@ -4,7 +4,7 @@ import re
 
 from shell import require
 
-# What differs from run to run.
+# The parts that differ from run to run.
 VARYING = [
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
@@ -33,7 +33,7 @@ def commands(text, heading):
 
 
 def comparable(output):
-    """The lines without what differs from run to run; sorted, since messages are sent in any order."""
+    """The lines without the parts that differ from run to run; sorted, because messages are sent in any order."""
     for pattern, name in VARYING:
         output = pattern.sub(name, output)
     return sorted(line.rstrip() for line in output.strip().splitlines())

@@ -87,8 +87,8 @@ VOLUME ["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"]
 CMD ["/etc/kafka/docker/run"]
 """
 
-# The build image: its `cargo` hands out the binary that was built outside, so that the check takes minutes, if the build
-# context has all that the build read. Everything else in deploy/Dockerfile is run as it stands.
+# The build image. Its `cargo` hands out the binary that was built outside, so the check takes minutes. The build
+# context has to have all files that the outer build read. Everything else in deploy/Dockerfile runs unchanged.
 RUST = f"""FROM {DEBIAN}
 COPY cargo /usr/local/bin/cargo
 COPY carillon sources /prebuilt/
@@ -124,7 +124,7 @@ VOLUME /prometheus
 ENTRYPOINT ["prometheus"]
 """
 
-# In the places of the OpenTelemetry collector and of Jaeger: it keeps the spans that it is sent.
+# In the places of the OpenTelemetry collector and of Jaeger: it keeps the received spans.
 SINK = f"""FROM {PACKAGED}
 COPY sink.py /sink.py
 USER nobody

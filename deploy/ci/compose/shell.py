@@ -21,7 +21,7 @@ def say(text):
 
 def run(*command, cwd=None, env=None, stdin=None, timeout=600, check=True, unavailable=None):
     """Runs a command and returns its standard output; the end of all its output stands in the error if it fails.
-    `unavailable` is the exit code with which it says that something cannot be fetched."""
+    `unavailable` is the command's exit code for something that cannot be fetched."""
     source = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     try:
         done = subprocess.run(command, cwd=cwd, env=env, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **source)

@@ -1,4 +1,4 @@
-"""The installation as its users see it: API, simulator, and a load that keeps account of what it posted."""
+"""The installation as its users see it: API, simulator, and a load that records its posts."""
 
 import json
 import threading
@@ -71,8 +71,8 @@ def event(event_id, user="u-42"):
 
 
 def delay_answers(milliseconds):
-    """The providers take a message at once and answer after this time: a worker that is killed leaves messages of which it
-    does not know whether they went out. A restart of the simulator forgets it."""
+    """The providers take a message at once and answer after this time: so a killed worker leaves messages whose fate
+    is unknown. A restart of the simulator forgets it."""
     rule = {"provider": "*", "delay_ms": milliseconds, "recorded": True}
     status, answer = ask("PUT", f"{SIMULATOR}/v1/faults", body=[rule])
     require(status == 200, f"PUT /v1/faults: {status} {answer}")
@@ -112,14 +112,14 @@ class Load:
             if status in (200, 202):
                 self.acknowledged.append(event_id)
                 return
-            # 409: the gateway still works on the post before, whose answer never came.
+            # 409: the gateway still works on the earlier post, whose answer was lost.
             if status is not None and status < 500 and status not in (409, 429):
                 raise Failed(f"event {event_id} is answered {status}: {answer}")
             self.refused += 1
             time.sleep(0.2)
 
     def send(self, count):
-        """Posts so many events and ends."""
+        """Posts this number of events and ends."""
         self.start()
         while len(self.acknowledged) < count and not self.error:
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP sink that keeps the spans it is sent: POST /v1/traces takes them, GET /spans shows them as JSON."""
+"""An OTLP/HTTP sink that keeps the received spans: POST /v1/traces takes them, GET /spans shows them as JSON."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

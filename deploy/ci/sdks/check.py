@@ -53,7 +53,7 @@ def prepare():
 
 
 def shown(event_id, source):
-    """The event once it was decided and its mail has gone."""
+    """The event, after it was decided and its mail was sent."""
     url = f"{os.environ['URL']}/v1/events/{quoted(event_id)}?source={quoted(source)}"
     end = time.monotonic() + PATIENCE
     while True:
