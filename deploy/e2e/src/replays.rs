@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_doubled_or_replayed_by_another_is_found() {
+    fn lost_and_doubled_messages_and_replays_by_another_job_are_found() {
         assert!(evidence().violations().is_empty());
         let broken: [fn(&mut Evidence); 8] = [
             |evidence| drop(evidence.messages.pop()),

@@ -88,7 +88,7 @@ pub(crate) enum Command {
     /// Run the tracker, which projects statuses into the read model, and the auditor.
     #[command(after_help = examples::TRACKER)]
     Tracker,
-    /// Run the scheduler, which releases waiting events and deliveries, works dead letters off and publishes the outbox.
+    /// Run the scheduler: it releases waiting events and deliveries, works dead letters off and publishes the outbox.
     #[command(after_help = examples::SCHEDULER)]
     Scheduler,
     /// Run the provider simulator. A script at `PUT /v1/faults` makes its providers fail; `docs/simulator.md` describes

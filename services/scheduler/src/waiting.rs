@@ -130,7 +130,8 @@ impl Collector {
     /// The row of a record, with the record that is published at its release.
     fn read(&self, record: &Record) -> Result<NewWaiting, String> {
         let header = record.headers.get(headers::WAITS).unwrap_or_default();
-        let waiting = Waiting::parse(header).map_err(|error| format!("expected a waiting record's header: {error}"))?;
+        let waiting =
+            Waiting::parse(header).map_err(|error| format!("expected a waiting record's header: {error}"))?;
         let topics = self.deps.bus.topics();
         let lane = match topics.kind_of(&waiting.release.origin.topic) {
             Some(TopicKind::Events(lane)) => lane,

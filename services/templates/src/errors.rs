@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_at_fault_is_told_once_as_what_it_is_not() {
+    fn the_error_names_the_value_at_fault_once() {
         let detail = |expected: &str, data: &str| {
             let error = RenderError::BadValue {
                 template: "A/sms".into(),

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_read_back_as_it_was_written_and_another_version_is_named() {
+    fn a_waiting_header_is_read_back_as_it_was_written_and_another_version_is_named() {
         let part = WaitingPart {
             notification_id: NotificationId(Uuid::from_u128(4)),
             user_id: Some("u-1".into()),

@@ -394,7 +394,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_over_before_undercuts_nothing_and_the_end_of_an_attempt_is_no_throttle_of_its_own() {
+    fn a_message_handed_over_before_the_throttle_is_no_violation_and_the_end_of_an_attempt_is_no_further_throttle()
+     {
         let mut found = evidence();
         let steps = found.timelines.get_mut("2-push").unwrap();
         // The attempt waited for another account until it ended with the code of the throttle.

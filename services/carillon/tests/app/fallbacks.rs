@@ -125,7 +125,7 @@ fn an_email_follows_a_push_once_and_not_before_its_time_even_over_a_kill() {
 }
 
 #[test]
-fn an_acknowledgement_stops_what_follows_and_a_push_that_fails_is_followed_at_once() {
+fn an_acknowledgement_stops_the_following_delivery_and_a_failed_push_is_followed_at_once() {
     with_installation(|carillon| async move {
         put_order(&carillon, ["push", "email"], "1h").await;
         carillon.post_until_accepted(&order("o-1")).await;

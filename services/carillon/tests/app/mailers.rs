@@ -212,7 +212,7 @@ fn a_key_that_sendgrid_refuses_parks_the_account_and_costs_no_attempt() {
 }
 
 #[test]
-fn ses_sends_and_a_fault_throttles_doubts_or_ends_only_what_it_concerns() {
+fn ses_sends_and_each_fault_has_its_consequence() {
     with_installation_of(with_account(&SES, None), |carillon| {
         every_fault_has_its_consequence(carillon, &SES)
     });

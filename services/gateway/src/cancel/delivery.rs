@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_follows_what_the_ledger_holds() {
+    fn the_answer_follows_the_entry_of_the_ledger() {
         use CancelResult::{AlreadyFinal, TooLate};
         use DeliveryStatus as S;
         let step = |status: &str| json!([{"at": "2026-11-24T10:00:00Z", "status": status}]);

@@ -91,7 +91,8 @@ impl Limits {
         if self.share(principal).tenant.posts() <= ALWAYS {
             return Ok(None);
         }
-        let text = "the gateway has reached its limit of posts in progress (gateway.max_in_flight); try again";
+        let text =
+            "the gateway has reached its limit of posts in progress (gateway.max_in_flight); try again";
         let problem = Problem::new(ProblemKind::Overloaded, text);
         Err(problem.with_retry_after(Duration::from_secs(1)).into())
     }

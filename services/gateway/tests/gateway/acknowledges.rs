@@ -159,7 +159,7 @@ async fn said(setting: &Setting) -> Vec<(DeliveryId, u32, DeliveryStatus, Timest
 }
 
 #[tokio::test]
-async fn an_acknowledgement_is_noted_once_and_stops_what_waits_for_it() {
+async fn an_acknowledgement_is_noted_once_and_stops_the_deliveries_that_wait_for_it() {
     on_gateway(async |setting| {
         delivery(setting, 1, &[(0, Queued), (1, Sending), (1, Sent)]).await;
         follow(setting, 1).await;
@@ -204,7 +204,7 @@ async fn an_acknowledgement_is_noted_once_and_stops_what_waits_for_it() {
 }
 
 #[tokio::test]
-async fn what_follows_and_is_being_sent_is_not_answered_as_stopped() {
+async fn a_following_delivery_that_is_being_sent_is_not_answered_as_stopped() {
     on_gateway(async |setting| {
         delivery(setting, 1, &[(0, Queued), (1, Sending), (1, Delivered)]).await;
         follow(setting, 1).await;

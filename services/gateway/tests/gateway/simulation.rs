@@ -95,7 +95,7 @@ async fn each_form_of_a_single_event_is_read_as_a_post_reads_it_and_a_batch_is_r
 }
 
 #[tokio::test]
-async fn what_a_post_would_refuse_a_simulation_refuses_with_the_place_in_its_own_body() {
+async fn a_simulation_refuses_the_same_events_as_a_post_with_the_place_in_its_own_body() {
     on_gateway(async |setting| {
         let mut unknown = shipped("e-1");
         unknown["type"] = json!("Nothing");

@@ -136,7 +136,7 @@ async fn acknowledge(setting: &Setting, delivery_id: DeliveryId) {
 }
 
 #[tokio::test]
-async fn what_follows_waits_by_itself_for_each_recipient_and_names_the_deliveries_before_it() {
+async fn a_following_delivery_waits_as_a_row_for_each_recipient_and_names_the_deliveries_before_it() {
     on_router(async |setting| {
         put_catalog(setting, &json!([])).await;
         let grace = UserPut {

@@ -130,7 +130,7 @@ async fn a_released_event_is_decided_once_and_no_duplicate_of_its_event() {
 }
 
 #[tokio::test]
-async fn what_has_changed_while_an_event_waited_counts_at_its_release() {
+async fn changes_during_the_wait_of_an_event_count_at_its_release() {
     on_router(async |setting| {
         let waits = setting.route_event(&scheduled("e-1")).await;
         setting

@@ -140,7 +140,10 @@ fn check_values(body: &Body) -> Result<(), SendGridError> {
             return Err(SendGridError::of("headers", message));
         }
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
-            return Err(SendGridError::of("headers", "A header's name has to be visible ASCII without a colon."));
+            return Err(SendGridError::of(
+                "headers",
+                "A header's name has to be visible ASCII without a colon.",
+            ));
         }
         if value.contains(['\r', '\n']) || !value.is_ascii() {
             return Err(SendGridError::of(

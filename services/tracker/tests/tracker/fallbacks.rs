@@ -108,7 +108,7 @@ async fn tells(setting: &Setting, event: u32, statuses: &[StatusRecord], at_once
 }
 
 #[tokio::test]
-async fn a_receipt_an_acknowledgement_and_a_failure_make_what_follows_due_at_once() {
+async fn a_receipt_an_acknowledgement_and_a_failure_make_the_following_delivery_due_at_once() {
     on_tracker(async |setting| {
         let of = |event, steps: &[_]| said(event, Channel::Sms, (0, 1), steps);
         tells(setting, 1, &[of(1, &[(1, Sending), (2, Sent)])], false).await;
@@ -135,7 +135,7 @@ async fn of_two_earlier_messages_one_reaches_the_recipient_or_both_fail() {
 }
 
 #[tokio::test]
-async fn what_a_tracker_left_undone_is_done_by_the_next_one_when_it_starts() {
+async fn a_tracker_finishes_the_work_of_the_former_one_when_it_starts() {
     on_tracker(async |setting| {
         setting
             .track(&[routed(1), said(1, Channel::Sms, (0, 1), &[(1, DeadLettered)])])

@@ -79,7 +79,7 @@ fn chosen(sms: &Value, tenant: &str, category: &str, number: &str) -> Vec<String
 }
 
 #[test]
-fn a_route_takes_what_has_all_that_it_names_and_the_longest_prefix_counts() {
+fn a_route_takes_messages_that_match_all_its_conditions_and_the_longest_prefix_counts() {
     let sms = json!({"accounts": ["main", "spare"], "routes": [
         {"category": "marketing", "accounts": ["spare"]},
         {"prefix": "+4", "accounts": ["main"]},
@@ -174,7 +174,7 @@ fn before_its_address_is_known_a_message_may_go_to_all_accounts_that_its_prefix_
 }
 
 #[test]
-fn each_mistake_is_named_with_its_place_its_value_and_what_was_expected() {
+fn each_mistake_is_named_with_place_value_and_expectation() {
     let route = |route: Value| json!({"routes": [route]});
     for (sms, key, expected) in [
         (

@@ -20,7 +20,7 @@ fn details(setting: &Setting, event: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_the_first_account_certainly_did_not_take_goes_to_the_next_one_in_the_same_attempt() {
+async fn a_message_that_the_first_account_certainly_did_not_take_goes_to_the_next_one_in_the_same_attempt() {
     on_workers(async |setting| {
         let (first, second) = (setting.provider(), setting.provider());
         let worker = setting.start_with(vec![first.account("first"), second.account("second")], |_| {});
@@ -66,7 +66,8 @@ async fn what_the_first_account_certainly_did_not_take_goes_to_the_next_one_in_t
 }
 
 #[tokio::test]
-async fn what_may_have_gone_out_or_concerns_the_message_or_the_recipient_goes_to_no_other_account() {
+async fn no_other_account_gets_a_message_that_may_have_gone_out_or_whose_refusal_concerns_message_or_recipient()
+ {
     on_workers(async |setting| {
         let (first, second) = (setting.provider(), setting.provider());
         let outcomes: [(&str, SendOutcome, &str); 5] = [

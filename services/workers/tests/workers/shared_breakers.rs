@@ -173,7 +173,7 @@ impl Group {
 }
 
 #[tokio::test]
-async fn what_closes_an_account_for_one_worker_closes_it_for_the_other_and_one_probe_goes_out() {
+async fn an_account_that_one_worker_closes_is_closed_for_the_other_and_one_probe_goes_out() {
     on_workers(async |setting| {
         let group = Group::start(setting);
         let warm = group.warm(setting).await;

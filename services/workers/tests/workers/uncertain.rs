@@ -69,7 +69,7 @@ async fn a_message_that_the_providers_list_has_is_not_sent_again_and_belongs_to_
 }
 
 #[tokio::test]
-async fn a_message_that_the_list_lacks_or_of_which_it_says_nothing_is_sent_again_and_the_timeline_says_why() {
+async fn a_message_is_sent_again_if_the_list_lacks_it_or_gives_no_answer_and_the_timeline_says_why() {
     on_workers(async |setting| {
         let unanswered: Listed = Err("http-503".to_owned());
         for (event, answer, code) in [

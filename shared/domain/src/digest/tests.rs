@@ -149,7 +149,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_digest_cannot_mean_is_refused_with_field_value_and_expectation() {
+fn an_impossible_digest_is_refused_with_field_value_and_expectation() {
     let errors = |json: serde_json::Value| -> Vec<String> {
         let mut errors = Vec::new();
         digest(&json).validate("/d", &mut errors);

@@ -239,7 +239,7 @@ fn an_edit_leaves_no_secret_beside_what_it_changed_and_shows_none() {
 }
 
 #[test]
-fn what_is_shown_for_a_hidden_value_is_not_written_in_its_place() {
+fn the_text_shown_for_a_hidden_value_is_not_written_in_its_place() {
     // The difference of a text in which a recipient was deleted rewrites the first one by what was shown of the second.
     let written = document(r#"{"data":{"name":"Ada"},"recipients":[{"email":"b…@example.com"}]}"#);
     let patch = Edit::between(&document(SHOWN), &written);

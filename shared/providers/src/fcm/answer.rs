@@ -107,7 +107,9 @@ pub fn classify(answer: &ProviderResponse) -> SendOutcome {
     match (code, answer.status) {
         (Some("UNREGISTERED"), _) => gone("the app is no longer installed"),
         (Some("SENDER_ID_MISMATCH"), _) => gone("the token is of another project"),
-        (Some("INVALID_ARGUMENT"), _) if blames_the_token(&details) => gone("the token is not a registration token"),
+        (Some("INVALID_ARGUMENT"), _) if blames_the_token(&details) => {
+            gone("the token is not a registration token")
+        }
         (Some("THIRD_PARTY_AUTH_ERROR"), _) => SendOutcome::Config(refusal(
             Scope::Platform,
             "the project's APNs or web push credential is not accepted",

@@ -166,7 +166,7 @@ async fn the_state_of_a_delivery_is_that_of_its_timeline_or_an_acknowledgement()
 }
 
 #[tokio::test]
-async fn what_follows_is_due_once_it_is_known_what_became_of_the_earlier_deliveries() {
+async fn a_following_delivery_is_due_once_the_fate_of_the_earlier_ones_is_known() {
     on_each(async |store| {
         let waiting = store.waiting();
         let rows = [follows(1, &[11]), follows(2, &[12, 13]), follows(3, &[12, 14])];

@@ -419,7 +419,7 @@ async fn claims_of_events_are_kept_while_they_wait_and_settled_rows_for_a_window
 }
 
 #[tokio::test]
-async fn what_waits_for_one_user_is_found() {
+async fn waiting_rows_of_one_user_are_found() {
     on_each(async |store| {
         let rows = [
             waits_until(1, start() + seconds(5)),

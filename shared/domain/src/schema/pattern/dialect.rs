@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_rust_knows_is_refused_with_the_reason() {
+    fn syntax_that_only_rust_has_is_refused_with_the_reason() {
         for (pattern, reason) in [
             ("(?x)a b", "no group (?x)"),
             ("(?i)a", "no group (?i)"),
