@@ -138,7 +138,7 @@ fn listening(cli: &Cli) -> anyhow::Result<String> {
     Ok(format!("http://{}", listen::reachable(listen)))
 }
 
-/// Reads the configuration, and checks what the command reads of it. The error has all mistakes.
+/// Reads the configuration, and checks the settings that the command uses. The error has all mistakes.
 fn read_config(cli: &Cli) -> anyhow::Result<Config> {
     let Reading { config, mistakes } = load_with_mistakes(layers(cli, Config::default()))?;
     match &cli.command {

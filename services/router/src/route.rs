@@ -408,8 +408,8 @@ fn accepted_at(event: &IncomingEvent<'_>, claimed_at: Option<Timestamp>) -> Time
     }
 }
 
-/// The time until which a whole event waits; `None` if it does not wait. A released event does not wait again, whatever this
-/// process's clock says: by the scheduler's clock it has waited long enough.
+/// The time until which a whole event waits; `None` if it does not wait. A released event does not wait again, because
+/// it has waited long enough by the scheduler's clock. This process's clock does not count.
 fn due(event: &IncomingEvent<'_>, now: Timestamp) -> Option<Timestamp> {
     if event.released.is_some() || event.skipped.is_some() {
         return None;

@@ -243,7 +243,7 @@ fn route_key(channel: Channel, number: usize) -> String {
     format!("channels.{channel}.routes.{number}")
 }
 
-/// What is wrong with weights.
+/// The error of weights, if they have one.
 fn weights_fault(key: &str, names: &[&str], weights: &BTreeMap<String, u32>) -> Option<AccountsError> {
     let wrong = |expected: String| {
         Some(AccountsError {
@@ -269,7 +269,7 @@ fn weights_fault(key: &str, names: &[&str], weights: &BTreeMap<String, u32>) -> 
     None
 }
 
-/// What is wrong with a prefix, if anything is.
+/// The error of a prefix, if it has one.
 fn prefix_fault(prefix: &str) -> Option<String> {
     let digits = prefix.strip_prefix('+').unwrap_or_default();
     let fits = (1..=LONGEST_NUMBER).contains(&digits.len())

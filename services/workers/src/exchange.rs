@@ -23,7 +23,7 @@ pub(crate) async fn run(accounts: &[Arc<Account>], sharing: &Sharing) -> Infalli
     }
 }
 
-/// Tells what has changed, and takes the common state over.
+/// Reports the changes of the accounts, and takes the common state over.
 pub(crate) async fn exchange(accounts: &[Arc<Account>], sharing: &Sharing) {
     let reports: Vec<_> = accounts.iter().map(|account| account.breaker.report()).collect();
     if let Some(states) = sharing.exchange(&reports).await {

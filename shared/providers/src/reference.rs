@@ -1,6 +1,6 @@
-//! The reference that a provider keeps with a message and returns with its receipts. It names the attempt, so that a receipt
-//! is recorded without a search, and it is signed, so that a receipt can concern no other delivery than the one for which the
-//! message was sent.
+//! The reference that a provider keeps with a message and returns with its receipts. It names the attempt, so a receipt
+//! is recorded without a search. It is signed, so a receipt can concern only the delivery for which the message was
+//! sent.
 //!
 //! Its form is base64url without padding over: version (1 byte), the time at which the bus took the event
 //! (microseconds, 8 bytes), the delivery (16), generation (4), attempt (4), the length of the tenant's name (1), the

@@ -1,6 +1,6 @@
-//! The attack suite. While a tenant, or a client without a key, attacks from outside, each process answers `/healthz`
-//! within half a second, another tenant's one-time password arrives within two seconds, no process takes more than
-//! 500 MB, and all processes end within the grace time after a signal.
+//! The attack suite. A tenant, or a client without a key, attacks from outside. During each attack each process has to
+//! answer `/healthz` within half a second, and another tenant's one-time password has to arrive within two seconds. No
+//! process may take more than 500 MB, and all processes have to end within the grace time after a signal.
 //!
 //! Attacks run one after another on the same installation. During each attack the installation is ended by SIGINT and
 //! started again, so that it has to process the records that the attack left in the log.

@@ -50,7 +50,7 @@ pub(super) fn configured(config: Config, stores: &Stores) -> anyhow::Result<Conf
     }
 }
 
-/// Whether the configuration names neither a database, nor brokers, nor another path of the embedded log.
+/// Whether the configuration names no stores: no database, no brokers, and only the default path of the embedded log.
 pub(super) fn names_no_stores(config: &Config) -> bool {
     config.database.url.is_none() && !config.is_distributed() && config.bus.path == Config::default().bus.path
 }

@@ -75,8 +75,8 @@ pub(crate) async fn put_catalog(
     Ok(tagged(&etag, Json(document)))
 }
 
-/// The digests whose types have no published template: what they collect could not be sent. Without a template, an endpoint
-/// gets the event.
+/// The digests whose types have no published template. Their collected messages could not be sent, except to endpoints,
+/// which get the event without a template.
 async fn missing_templates(
     state: &GatewayState,
     tenant: &TenantId,

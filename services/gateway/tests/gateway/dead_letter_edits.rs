@@ -1,4 +1,4 @@
-//! Editing dead letters and sending them again, and canaries: requests, dry runs, pages, and what each role sees.
+//! Editing dead letters and sending them again, and canaries: requests, dry runs, pages, and the view of each role.
 
 use carillon_domain::Channel;
 use serde_json::{Value, json};

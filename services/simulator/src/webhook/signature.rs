@@ -22,7 +22,7 @@ impl Key {
         (!key.is_empty()).then_some(Self(key))
     }
 
-    /// Checks a request; returns its `webhook-id`. The error says what is wrong with it.
+    /// Checks a request; returns its `webhook-id`. The error is the fault of the request.
     pub(super) fn verify(
         &self,
         headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! The lock that keeps a second process off the log, whose tails, offsets and groups are in memory. It is a file
-//! beside the log; the operating system releases it when the process ends, in whichever way.
+//! The lock that keeps a second process off the log, whose tails, offsets and groups are in memory. It is a file beside
+//! the log. The operating system releases it when the process ends, also after a crash.
 
 use std::{
     fs::{self, File, TryLockError},

@@ -11,7 +11,7 @@ use crate::{
 /// The longest title of a category, in characters.
 const MAX_TITLE: usize = 60;
 
-/// Checks a category at a pointer, and that its types can do what it demands.
+/// Checks a category at a pointer, and whether its types allow its settings.
 pub(super) fn validate(
     catalog: &Catalog,
     name: &str,

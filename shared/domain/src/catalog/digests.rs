@@ -1,4 +1,5 @@
-//! The digests of a catalog's categories: the rules that involve several of its parts, and what a digest's events contain.
+//! The digests of a catalog's categories: the rules that involve several of its parts, and the content of a digest's
+//! events.
 
 use super::{Catalog, CategoryDef, Overflow};
 use crate::field_error::{FieldError, quoted};

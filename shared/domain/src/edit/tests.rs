@@ -15,7 +15,8 @@ fn applied(json: &str, patch: &str) -> Result<String, String> {
         .map_err(|error| format!("{} {}", error.pointer, error.code))
 }
 
-/// The code of the refusal of an edit by somebody who sees `shown`; `uncovers` and `secrets` for what is found afterwards.
+/// The code with which an edit by a person who sees `shown` is refused; `uncovers` and `secrets` come from the checks
+/// after the edit.
 fn seen(json: &str, shown: &str, after: impl Fn(&str) -> String, patch: &str) -> Result<String, String> {
     let seen = edit(patch)
         .apply_seen(&document(json), &document(shown))
@@ -240,12 +241,13 @@ fn an_edit_leaves_no_secret_beside_what_it_changed_and_shows_none() {
 
 #[test]
 fn the_text_shown_for_a_hidden_value_is_not_written_in_its_place() {
-    // The difference of a text in which a recipient was deleted rewrites the first one by what was shown of the second.
+    // If a recipient was deleted from the text, the computed patch writes the shown text of the second recipient into
+    // the first.
     let written = document(r#"{"data":{"name":"Ada"},"recipients":[{"email":"b…@example.com"}]}"#);
     let patch = Edit::between(&document(SHOWN), &written);
     let refused = patch.apply_seen(&document(SECRET), &document(SHOWN)).unwrap_err();
     assert_eq!(refused.code, "hidden");
-    // Left alone, it stays what it is.
+    // A value that the edit does not touch is unchanged.
     let written = document(&SHOWN.replace("\"code\":\"•••\",", "").replace("Ada", "Ada L."));
     let edited = Edit::between(&document(SHOWN), &written)
         .apply_seen(&document(SECRET), &document(SHOWN))

@@ -36,7 +36,7 @@ pub fn mask_addresses(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The length of the sign at `at`, in whichever of its spellings occurs.
+/// The length of the sign at `at` in the spelling that occurs there.
 fn spelled(text: &str, at: usize, spellings: &[&str]) -> Option<usize> {
     spellings
         .iter()

@@ -1,5 +1,5 @@
-//! The connection to Redis. It is opened and reopened on demand, a call has a time limit, and after a failure Redis is
-//! not asked for a while, so that callers do not wait for each call of a Redis that is away.
+//! The connection to Redis. It is opened and reopened on demand, and a call has a time limit. After a failure Redis is
+//! not called for a while, so callers do not wait at each call while Redis is away.
 
 mod fault;
 

@@ -205,7 +205,7 @@ async fn a_following_delivery_is_due_once_the_fate_of_the_earlier_ones_is_known(
         }
         assert_eq!(released, 600);
 
-        // The row that waits keeps what it follows, at any age.
+        // A waiting row keeps the deliveries that it follows, at any age.
         store.clock.advance(HOUR * 48);
         store.fallbacks().prune(HOUR).await.unwrap();
         store.clock.advance(seconds(1));

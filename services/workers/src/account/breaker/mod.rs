@@ -1,10 +1,10 @@
 //! The breaker of an account: by the answers to earlier messages, it decides whether a message may go out.
 //!
 //! An account is in one of three states. *Open*: messages go out. *Paused* until a time: because it was throttled, or
-//! parked after an operator's fault or a run of failures. *On probation*: after a park one message goes first, and
-//! its outcome decides. The parts of an account, which are the domains and platforms that it sends to, have the same
-//! states (`part.rs`). The policy decides the effect of an answer (`../../policy.rs`); the breaker keeps the history
-//! (`state.rs`). Processes share what they know of an account, and one of them at a time sends its probe (`share.rs`).
+//! parked after an operator's fault or a run of failures. *On probation*: after a park one message goes first, and its
+//! outcome decides. The parts of an account, which are the domains and platforms that it sends to, have the same states
+//! (`part.rs`). The policy decides the effect of an answer (`../../policy.rs`); the breaker keeps the history
+//! (`state.rs`). Processes share the state of an account, and one of them at a time sends its probe (`share.rs`).
 
 mod call;
 mod complaint;
@@ -51,7 +51,7 @@ pub(crate) struct Breaker {
     /// The evidence for which doubted refusals of addresses wait.
     proof: watch::Sender<Proof>,
     measures: BreakerMeasures,
-    /// What it shares with other processes; unset: nothing.
+    /// The exchange with other processes; unset if there is none.
     sharing: OnceLock<Arc<Sharing>>,
     /// Held while the right to send a probe is asked for or given back.
     asking: tokio::sync::Mutex<()>,

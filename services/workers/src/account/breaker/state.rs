@@ -57,7 +57,7 @@ pub(super) struct State {
 /// The most codes and messages that are remembered.
 const REMEMBERED: usize = 64;
 
-/// What it shares with other processes.
+/// The part of the state that concerns the exchange with other processes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Shared {
     /// The version of the common state that it has seen last.
@@ -148,7 +148,7 @@ impl State {
         learnt
     }
 
-    /// What closes the account.
+    /// The values that close the account: end of the pause, parks, throttles and cause.
     fn closed_by(&self) -> (Option<Instant>, u32, u32, Option<Cause>) {
         (self.paused_until, self.parks, self.throttles, self.cause)
     }

@@ -239,7 +239,7 @@ impl Sight {
     }
 }
 
-/// The part of the place before a character that decides what the character shows.
+/// The part of the place before a character on which the visibility of the character depends.
 enum Before {
     Text,
     TagOpen,

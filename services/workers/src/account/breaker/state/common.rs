@@ -1,4 +1,5 @@
-//! The exchange of an account's state with other processes: what this process tells, and what it takes over.
+//! The exchange of an account's state with other processes: the changes that this process reports, and the states that
+//! it takes over.
 
 use std::time::Duration;
 
