@@ -14,10 +14,10 @@ pub struct WorkersConfig {
     /// Records in flight on the high lane, for each channel.
     #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub high_in_flight: usize,
-    /// Records in flight on the normal lane and its retry topics, for each channel.
+    /// Records in flight on the normal lane, and as many on its retry topics, for each channel.
     #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub normal_in_flight: usize,
-    /// Records in flight on the bulk lane and its retry topics, for each channel.
+    /// Records in flight on the bulk lane, and as many on its retry topics, for each channel.
     #[serde(deserialize_with = "number::between::<_, _, 1, 100_000>")]
     pub bulk_in_flight: usize,
     /// The lease of a claim. It is longer than any provider's request timeout, so that by its end the attempt has

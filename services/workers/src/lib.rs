@@ -118,13 +118,11 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
         shutdown: shutdown.clone(),
     });
     let handler: Arc<dyn Handler> = Arc::<deliver::Deliver>::clone(&deliver);
-    let lanes = Lane::ALL.map(|lane| {
-        let subscription = Subscription {
-            group: group.clone(),
-            topics: topics(&deps.bus, channel, lane),
-        };
+    let lanes = members(&deps.bus, &deps.config, channel).map(|(topics, max_in_flight)| {
+        let group = group.clone();
+        let subscription = Subscription { group, topics };
         let (bus, handler, shutdown) = (deps.bus.clone(), Arc::clone(&handler), shutdown.clone());
-        let options = options(&deps.config, lane);
+        let options = options(&deps.config, max_in_flight);
         async move { bus.run_parallel(&subscription, options, handler, shutdown).await }
     });
     // The lag reporter ends at shutdown and cannot see lane failures, so only the end of the lanes is awaited.
@@ -164,21 +162,28 @@ pub async fn run(deps: WorkerDeps, channel: Channel, shutdown: Shutdown) -> Resu
     ended
 }
 
-/// The topics of a lane. The normal lane also serves the retry topics that it shares with the high lane.
-fn topics(bus: &Bus, channel: Channel, lane: Lane) -> Vec<Arc<str>> {
-    let mut topics = vec![bus.topics().channel(channel, lane)];
-    if lane != Lane::High {
-        topics.extend(bus.topics().retries(channel, lane));
-    }
-    topics
+/// The members of the group in one process: the topics of each, and the records that it has in flight at most. The retry topics,
+/// which the high and the normal lane share, have members of their own: a group balances the number of partitions over its
+/// members and does not look at their topics, so a later worker's member of both kinds could get partitions of retry
+/// topics only, and would take nothing off the lane.
+fn members(
+    bus: &Bus,
+    config: &WorkersConfig,
+    channel: Channel,
+) -> impl Iterator<Item = (Vec<Arc<str>>, usize)> {
+    let lane = |lane| vec![bus.topics().channel(channel, lane)];
+    let retries = |lane| bus.topics().retries(channel, lane);
+    [
+        (lane(Lane::High), config.high_in_flight),
+        (lane(Lane::Normal), config.normal_in_flight),
+        (lane(Lane::Bulk), config.bulk_in_flight),
+        (retries(Lane::Normal), config.normal_in_flight),
+        (retries(Lane::Bulk), config.bulk_in_flight),
+    ]
+    .into_iter()
 }
 
-fn options(config: &WorkersConfig, lane: Lane) -> ParallelOptions {
-    let max_in_flight = match lane {
-        Lane::High => config.high_in_flight,
-        Lane::Normal => config.normal_in_flight,
-        Lane::Bulk => config.bulk_in_flight,
-    };
+fn options(config: &WorkersConfig, max_in_flight: usize) -> ParallelOptions {
     // A revocation does not wait for records in hand longer than a claim's lease.
     let drain_timeout = config.lease.min(Duration::from_secs(5));
     ParallelOptions {

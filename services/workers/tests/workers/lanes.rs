@@ -1,13 +1,20 @@
 //! Order, lanes and shutdown.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use carillon_bus::{Backend, Bus, BusConfig, KafkaConfig};
 use carillon_domain::{Delivery, Priority};
 use carillon_testkit::eventually;
 use carillon_workers::WorkerError;
 
-use crate::support::{PHONE, on_workers, to_guest, to_user};
+use crate::support::{PHONE, on_workers, on_workers_with_tiers, to_guest, to_user};
 
 #[tokio::test]
 async fn messages_to_a_user_are_sent_in_order_and_other_users_do_not_wait_for_them() {
@@ -37,6 +44,38 @@ async fn messages_to_a_user_are_sent_in_order_and_other_users_do_not_wait_for_th
             let expected: Vec<_> = (0..10).map(|n| format!("{user}-{n}")).collect();
             assert_eq!(of_user, expected.iter().collect::<Vec<_>>());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_later_gets_partitions_of_every_lane() {
+    // The retry topics have more partitions than the lane.
+    on_workers_with_tiers(&[1, 2, 3, 4, 5, 6], async |setting| {
+        let (early, late) = (setting.provider(), setting.provider());
+        let first = setting.start(&early);
+        setting.publish(&[to_guest("alone")]).await;
+        setting.written.reaches("alone", "1 sent").await;
+        let second = setting.start(&late);
+        let number = AtomicUsize::new(0);
+        for priority in [Priority::High, Priority::Normal, Priority::Bulk] {
+            let name = format!("{priority}-");
+            eventually(
+                &format!("the later worker sends messages of the lane {priority}"),
+                || async {
+                    let event = format!("{name}{}", number.fetch_add(1, Ordering::Relaxed));
+                    let delivery = Delivery {
+                        priority,
+                        ..to_guest(&event)
+                    };
+                    setting.publish(&[delivery]).await;
+                    late.asked().iter().any(|event| event.starts_with(&name))
+                },
+            )
+            .await;
+        }
+        first.end().await;
+        second.end().await;
     })
     .await;
 }
