@@ -69,6 +69,7 @@ impl Bed {
             backend: bus_backend,
             retry: RetryPolicy::default(),
             topics: TopicSettings::default(),
+            sources: Vec::new(),
         };
         let bus = Bus::connect(bus_config, Arc::clone(&clock)).await?;
         bus.create_topics().await?;

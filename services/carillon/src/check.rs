@@ -113,6 +113,12 @@ pub(crate) fn warnings(config: &Config, roles: &[ProcessRole]) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if !config.is_distributed() && !config.sources.topics.is_empty() && roles.contains(&ProcessRole::Router) {
+        warnings.push(
+            "sources.topics: no other system can write to the embedded log, so no records will come; set kafka.brokers"
+                .to_owned(),
+        );
+    }
     warnings
 }
 

@@ -6,6 +6,7 @@ mod dlq;
 mod dlq_groups;
 mod examples;
 mod remote;
+mod source;
 mod stores;
 mod suppressions;
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     dlq::{DlqCommand, EditArgs, LetterFilter, SettleArgs},
     dlq_groups::{GroupsArgs, GroupsCommand, PlanArgs, SetArgs},
     remote::{DecisionsArgs, DeliveriesCommand, EventArgs, EventsCommand, Remote, SendArgs, SimulateArgs},
+    source::{OutboxArgs, SourceCommand},
     stores::{
         BooksCommand, CatalogCommand, KeysCommand, ReadModelCommand, Stores, TopicsCommand, UsersCommand,
     },
@@ -122,6 +124,9 @@ pub(crate) enum Command {
     /// Apply a catalog folder to the database: event types, categories, templates.
     #[command(subcommand, after_help = examples::CATALOG)]
     Catalog(CatalogCommand),
+    /// Post the rows of an outbox table as events; or try the rules by which records of other systems become events.
+    #[command(subcommand, after_help = examples::SOURCE)]
+    Source(SourceCommand),
     /// Import users from a folder.
     #[command(subcommand, after_help = examples::USERS)]
     Users(UsersCommand),
@@ -216,6 +221,7 @@ impl Command {
                 | Self::Tracker
                 | Self::Scheduler
                 | Self::Simulator
+                | Self::Source(SourceCommand::Outbox(OutboxArgs { ddl: false, .. }))
         )
     }
 }

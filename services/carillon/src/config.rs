@@ -18,6 +18,7 @@ use carillon_runtime::{
     http::HttpConfig,
     telemetry::TelemetryConfig,
 };
+use carillon_sources::SourcesConfig;
 use carillon_store::{DatabaseUrl, RedisUrl, StoreConfig};
 use carillon_workers::{ChannelsConfig, WorkersConfig};
 use secrecy::ExposeSecret as _;
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewayConfig,
     /// The router's settings.
     pub(crate) router: RouterConfig,
+    /// The topics of other systems that are read.
+    pub(crate) sources: SourcesConfig,
     /// Worker tuning.
     pub(crate) workers: WorkersConfig,
     /// Provider accounts, by name.
@@ -234,6 +237,7 @@ impl Config {
             backend,
             retry: self.retry_policy()?,
             topics: self.bus.topics.clone(),
+            sources: self.sources.names(),
         })
     }
 

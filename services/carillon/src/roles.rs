@@ -14,6 +14,7 @@ use carillon_gateway::{Caller, Extension, GatewayDeps, GatewayState, ReceiptAcco
 use carillon_router::RouterDeps;
 use carillon_runtime::{Lifecycle, http, os_sentence};
 use carillon_scheduler::SchedulerDeps;
+use carillon_sources::SourcesDeps;
 use carillon_store::api_keys;
 use carillon_templates::{TemplatesApi, TemplatesRole};
 use carillon_tracker::TrackerDeps;
@@ -118,7 +119,10 @@ pub(crate) fn spawn(
     for role in roles {
         role.announce(foundation, address);
         match role {
-            ProcessRole::Router => spawn_router(foundation, lifecycle),
+            ProcessRole::Router => {
+                spawn_router(foundation, lifecycle);
+                spawn_sources(foundation, lifecycle);
+            }
             ProcessRole::Worker(channel) => spawn_worker(foundation, *channel, lifecycle)?,
             ProcessRole::Tracker => spawn_tracker(foundation, lifecycle),
             ProcessRole::Scheduler => spawn_scheduler(foundation, lifecycle),
@@ -262,6 +266,30 @@ fn spawn_router(foundation: &Foundation, lifecycle: &mut Lifecycle) {
     let shutdown = foundation.shutdown.clone();
     lifecycle.spawn("router", async move {
         Ok(carillon_router::run(deps, shutdown).await?)
+    });
+}
+
+/// Starts reading the topics of other systems, if the configuration lists any.
+fn spawn_sources(foundation: &Foundation, lifecycle: &mut Lifecycle) {
+    let config = foundation.config.sources.clone();
+    if config.topics.is_empty() {
+        return;
+    }
+    tracing::info!(
+        topics = config.names().join(", "),
+        "the router's process reads sources"
+    );
+    let deps = SourcesDeps {
+        bus: foundation.bus.clone(),
+        catalogs: foundation.catalogs.clone(),
+        clock: Arc::clone(&foundation.clock),
+        ready: foundation.readiness.register("sources"),
+        config,
+    };
+    let shutdown = foundation.shutdown.clone();
+    lifecycle.spawn("sources", async move {
+        carillon_sources::run(deps, shutdown).await;
+        Ok(())
     });
 }
 

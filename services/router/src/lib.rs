@@ -17,7 +17,6 @@ mod origin;
 mod output;
 mod parts;
 mod reason;
-mod refused;
 mod releases;
 mod route;
 mod taken;
@@ -25,6 +24,7 @@ mod waits;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+pub use carillon_bus::Refused;
 use carillon_bus::{Batch, BatchConsumer, BatchLimits, Bus, BusError, Subscription};
 use carillon_domain::{Lane, clock::SharedClock};
 use carillon_runtime::{
@@ -36,7 +36,6 @@ use carillon_store::{Store, StoreError, catalog_cache::CatalogCache, quota::Quot
 
 pub use config::RouterConfig;
 pub use parts::Outlet;
-pub use refused::Refused;
 pub use route::Route;
 
 /// The dependencies of the router.
@@ -89,6 +88,11 @@ impl RouterError {
             Self::Store(_) | Self::Panicked(_) | Self::LimitsAway => true,
             Self::Stalled(_) => false,
         }
+    }
+
+    /// Whether the error is a refusal of a record for its size that was not known before.
+    fn teaches(&self, refused: &mut Refused) -> bool {
+        matches!(self, Self::Bus(error) if refused.learns_from(error))
     }
 
     /// Whether a single record of the batch may be the cause, so that the records must be routed one by one.
@@ -230,7 +234,7 @@ async fn run_source(deps: RouterDeps, source: Source, shutdown: Shutdown) -> Res
                 tracing::warn!(%lane, error = &error as &dyn std::error::Error, "the last batch was not committed; another member reads it");
             }
             // A record was refused for its size. It is recognised when it is read again.
-            Err(error) if refused.learns_from(&error) || error.is_retriable() => {
+            Err(error) if error.teaches(&mut refused) || error.is_retriable() => {
                 let pause = BACKOFF[failures.min(BACKOFF.len() - 1)];
                 failures += 1;
                 metrics::counter!("carillon_router_retries_total", "lane" => lane).increment(1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_bus::{BusError, OutRecord, Queue, Record, Topics, dead_letter, headers};
+use carillon_bus::{BusError, OutRecord, Queue, Record, Refused, Topics, dead_letter, headers};
 use carillon_domain::{
     Delivery, DeliveryStatus, EventId, StatusRecord, TenantId, Timestamp,
     dead_letter::DeadLetter,
@@ -19,7 +19,6 @@ use crate::{
     members,
     origin::origin,
     parts::OutputParts,
-    refused::Refused,
     releases::Released,
     waits,
 };

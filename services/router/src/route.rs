@@ -1,6 +1,6 @@
 //! The stages through which a batch of records passes.
 
-use carillon_bus::{BusError, OutRecord, Record};
+use carillon_bus::{BusError, OutRecord, Record, Refused};
 use carillon_domain::{
     TenantId, Timestamp, dead_letter::FailureClass, event::FRAMED, status::EventVerdict,
     waiting::WaitingContent,
@@ -22,7 +22,6 @@ use crate::{
     output,
     parts::{Outlet, OutputParts},
     reason,
-    refused::Refused,
     releases::{self, Claimed, Released},
     taken, waits,
 };

@@ -46,7 +46,13 @@ pub(crate) fn row(topics: &Topics, record: &Record) -> Option<DeadLetterRow> {
         _ => return None,
     };
     let entry = dead_letter::parse(record, queue);
-    let glimpse = Glimpse::of(record, queue);
+    // The record of a source is no event. A field `type` of a row may have the name of an event type by chance.
+    let is_of_source = entry.group.as_deref() == Some(&topics.source_group(&entry.source_topic));
+    let glimpse = if is_of_source {
+        Glimpse::default()
+    } else {
+        Glimpse::of(record, queue)
+    };
     let fingerprint = Some(entry.fingerprint)
         .filter(|fingerprint| fingerprint.len() <= MAX_NAME)
         .unwrap_or_else(|| entry.letter.fingerprint(queue.as_str()));

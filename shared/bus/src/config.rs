@@ -22,6 +22,8 @@ pub struct BusConfig {
     pub retry: RetryPolicy,
     /// Partitions, replication and retention.
     pub topics: TopicSettings,
+    /// The topics of other systems that are read. The embedded log has only the topics that it is told of.
+    pub sources: Vec<String>,
 }
 
 /// Where records are stored.

@@ -14,6 +14,7 @@ mod member;
 mod meter;
 mod parallel;
 mod record;
+mod refused;
 pub mod replay;
 mod report;
 pub mod retry;
@@ -32,6 +33,7 @@ pub use headers::Headers;
 pub use lag::{CrowdedTopic, TopicLag};
 pub use parallel::{Handler, Inbound, PANICS, ParallelOptions};
 pub use record::{OutRecord, Partition, Position, Record, Unreadable};
+pub use refused::Refused;
 pub use topics::{
     BadTopicSetting, MAX_MESSAGE_BYTES, TopicException, TopicKind, TopicSettings, TopicSpec, Topics,
 };
@@ -92,7 +94,8 @@ impl Bus {
 
     /// Connects to Kafka, which need not answer yet, or opens the embedded log.
     pub async fn connect(config: BusConfig, clock: SharedClock) -> Result<Self, BusError> {
-        let topics = Arc::new(Topics::new(&config.prefix, config.retry.tiers(), &config.topics));
+        let topics = Topics::new(&config.prefix, config.retry.tiers(), &config.topics);
+        let topics = Arc::new(topics.with_sources(&config.sources, &config.topics));
         let backend = match &config.backend {
             Backend::Kafka(kafka) => Handle::Kafka(Arc::new(kafka::Kafka::connect(kafka)?)),
             Backend::Embedded(embedded) => Handle::Embedded(
@@ -137,6 +140,14 @@ impl Bus {
         }
     }
 
+    /// Creates the topics of the sources. Only for tests: the system that writes a source creates its topic.
+    pub async fn create_sources(&self) -> Result<(), BusError> {
+        match &self.backend {
+            Handle::Kafka(kafka) => kafka.create_topics(self.topics.sources()).await.map(drop),
+            Handle::Embedded(_) => Ok(()),
+        }
+    }
+
     /// Deletes the topics with their records, and the groups that are named after the prefix. Only for the topics of
     /// a test. (The embedded log is deleted with its file.)
     pub async fn delete_topics(&self) -> Result<(), BusError> {
@@ -144,7 +155,8 @@ impl Bus {
             Handle::Kafka(kafka) => {
                 let events = self.topics.events(carillon_domain::Lane::Normal);
                 let prefix = events.trim_end_matches("events").to_owned();
-                kafka.delete_topics(self.topics.all(), prefix).await
+                let all = [self.topics.all(), self.topics.sources()].concat();
+                kafka.delete_topics(&all, prefix).await
             }
             Handle::Embedded(_) => Ok(()),
         }
@@ -221,7 +233,7 @@ impl Bus {
     /// A group's lag by topic.
     pub async fn lag(&self, group: &str) -> Result<Vec<TopicLag>, BusError> {
         match &self.backend {
-            Handle::Kafka(kafka) => kafka.lag(group, self.topics.all()).await,
+            Handle::Kafka(kafka) => kafka.lag(group, &self.topics).await,
             Handle::Embedded(log) => log.lag(group).await,
         }
     }

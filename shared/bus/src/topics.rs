@@ -34,6 +34,8 @@ pub enum TopicKind {
     Scheduled,
     /// Statuses: decisions, and states of deliveries.
     Status,
+    /// Records of another system, which become events. Not one of our topics: Carillon neither creates it nor needs it.
+    Source,
 }
 
 /// Settings of all topics, with exceptions.
@@ -198,6 +200,7 @@ pub struct Topics {
     specs: Vec<TopicSpec>,
     by_name: BTreeMap<Arc<str>, usize>,
     tiers: Vec<Duration>,
+    sources: Vec<TopicSpec>,
 }
 
 impl Topics {
@@ -239,7 +242,39 @@ impl Topics {
             specs,
             by_name,
             tiers: tiers.to_vec(),
+            sources: Vec::new(),
         }
+    }
+
+    /// Adds topics of other systems that are read. Their settings are used where Carillon creates them itself: in the
+    /// embedded log, and in tests.
+    #[must_use]
+    pub fn with_sources(self, names: &[String], settings: &TopicSettings) -> Self {
+        let spec = |name: &String| TopicSpec {
+            name: Arc::from(name.as_str()),
+            kind: TopicKind::Source,
+            partitions: settings.side_partitions,
+            replication: settings.replication,
+            min_insync_replicas: settings.min_insync_replicas,
+            retention: settings.retention,
+            max_message_bytes: None,
+        };
+        Self {
+            sources: names.iter().map(spec).collect(),
+            ..self
+        }
+    }
+
+    /// The topics of other systems that are read.
+    #[must_use]
+    pub fn sources(&self) -> &[TopicSpec] {
+        &self.sources
+    }
+
+    /// The prefix of the names, without the dot.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// All topics.
@@ -248,16 +283,30 @@ impl Topics {
         &self.specs
     }
 
-    /// The purpose of a topic; `None` if it is not one of ours.
+    /// The purpose of a topic; `None` if it is not one of ours, nor a source.
     #[must_use]
     pub fn kind_of(&self, name: &str) -> Option<TopicKind> {
-        self.by_name.get(name).map(|index| self.specs[*index].kind)
+        match self.by_name.get(name) {
+            Some(index) => Some(self.specs[*index].kind),
+            None => self
+                .sources
+                .iter()
+                .find(|spec| &*spec.name == name)
+                .map(|spec| spec.kind),
+        }
     }
 
     /// The name of a consumer group: `router` → `notifications.router`.
     #[must_use]
     pub fn group(&self, role: &str) -> String {
         format!("{}.{role}", self.prefix)
+    }
+
+    /// The name of the consumer group that reads a source. Each source has its own, so that one that cannot be read does not
+    /// keep the others waiting.
+    #[must_use]
+    pub fn source_group(&self, topic: &str) -> String {
+        self.group(&format!("source.{topic}"))
     }
 
     /// The events topic of a lane.
@@ -350,6 +399,7 @@ fn short_name(kind: TopicKind) -> String {
         TopicKind::EventDeadLetters => "events.dlq".to_owned(),
         TopicKind::Scheduled => "scheduled".to_owned(),
         TopicKind::Status => "status".to_owned(),
+        TopicKind::Source => "source".to_owned(),
     }
 }
 
@@ -359,9 +409,10 @@ fn spec(prefix: &str, kind: TopicKind, settings: &TopicSettings) -> TopicSpec {
         TopicKind::Events(_) | TopicKind::Channel(..) => (settings.partitions, settings.retention),
         TopicKind::Status => (settings.partitions, settings.long_retention),
         TopicKind::Retry { .. } => (settings.side_partitions, settings.retention),
-        TopicKind::DeadLetters(_) | TopicKind::EventDeadLetters | TopicKind::Scheduled => {
-            (settings.side_partitions, settings.long_retention)
-        }
+        TopicKind::DeadLetters(_)
+        | TopicKind::EventDeadLetters
+        | TopicKind::Scheduled
+        | TopicKind::Source => (settings.side_partitions, settings.long_retention),
     };
     let exception = settings.topics.get(&short).cloned().unwrap_or_default();
     TopicSpec {

@@ -25,6 +25,7 @@ use crate::{
     quiet_hours::{self, QuietHours},
     recipient::validate_timezone,
     schema,
+    source::{self, SourceDef},
 };
 
 /// The longest text of `match`, in bytes.
@@ -47,6 +48,9 @@ pub struct Catalog {
     /// The limits of the whole tenant, and of each user over all categories.
     #[serde(skip_serializing_if = "CatalogLimits::is_empty")]
     pub limits: CatalogLimits,
+    /// The rules by which records of other topics become events, by topic.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub sources: IndexMap<String, SourceDef>,
 }
 
 /// An event type.
@@ -190,10 +194,33 @@ impl Catalog {
         validate_timezone(self.timezone.as_deref(), "/timezone", &mut errors);
         quiet_hours::check(&self.quiet_hours, "/quiet_hours", &mut errors);
         self.limits.validate("/limits", &mut errors);
+        source::check(
+            &self.sources,
+            &|name: &str| self.types.contains_key(name),
+            &mut errors,
+        );
         if is_full(&errors) {
             end_full(&mut errors, None);
         }
         bounded(errors)
+    }
+
+    /// Checks that no source is a topic of the installation, whose topics begin with `prefix` and a dot: their records are
+    /// events and messages already.
+    #[must_use]
+    pub fn check_source_topics(&self, prefix: &str) -> Vec<FieldError> {
+        let is_own = |topic: &str| {
+            topic
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        let own = self.sources.keys().filter(|topic| is_own(topic));
+        let errors = own.map(|topic| {
+            let expected =
+                format!("expected a topic of another system, not one of Carillon's own, {prefix}.…");
+            FieldError::new(format!("/sources/{}", escape_token(topic)), "own-topic", expected)
+        });
+        bounded(errors.collect())
     }
 
     /// Checks that an event is of one type only: no two types match the same text, and none matches the name of
@@ -354,7 +381,7 @@ mod tests {
         let error = serde_json::from_str::<Catalog>(r#"{"types":{},"providers":{}}"#).unwrap_err();
         assert!(
             error.to_string().contains(
-                "`providers`, expected one of `types`, `categories`, `timezone`, `quiet_hours`, `limits`"
+                "`providers`, expected one of `types`, `categories`, `timezone`, `quiet_hours`, `limits`, `sources`"
             ),
             "{error}"
         );

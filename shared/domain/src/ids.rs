@@ -159,6 +159,13 @@ impl EventId {
         let place = [&partition.to_be_bytes()[..], &offset.to_be_bytes()[..]];
         Self::from(name_of(&[b"record", topic.as_bytes(), place[0], place[1]]).to_string())
     }
+
+    /// The id of a change of a database row that a topic reports: UUIDv5 of the topic and the change's position in the
+    /// database's log.
+    #[must_use]
+    pub fn of_change(topic: &str, position: &str) -> Self {
+        Self::from(name_of(&[b"change", topic.as_bytes(), position.as_bytes()]).to_string())
+    }
 }
 
 impl DigestId {

@@ -32,6 +32,7 @@ pub mod recipient;
 pub mod retry;
 mod schema;
 mod schema_errors;
+pub mod source;
 pub mod status;
 pub mod stored_letter;
 pub mod suppression;

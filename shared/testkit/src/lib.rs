@@ -73,16 +73,26 @@ impl TestEnv {
 
     /// Like [`TestEnv::new`], with these retry tiers.
     pub async fn with_tiers(clock: SharedClock, tiers: Vec<Duration>) -> Self {
+        Self::with(clock, tiers, Vec::new()).await
+    }
+
+    /// Like [`TestEnv::new`], with topics of other systems. Their names have to be unique among all tests.
+    pub async fn with_sources(clock: SharedClock, sources: Vec<String>) -> Self {
+        Self::with(clock, [1, 2].map(Duration::from_secs).to_vec(), sources).await
+    }
+
+    async fn with(clock: SharedClock, tiers: Vec<Duration>, sources: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let (database, schema) = database(dir.path()).await;
         let store = Store::connect(&database, Arc::clone(&clock))
             .await
             .expect("the database");
-        let bus_config = bus_config(dir.path(), tiers);
+        let bus_config = bus_config(dir.path(), tiers, sources);
         let bus = Bus::connect(bus_config.clone(), Arc::clone(&clock))
             .await
             .expect("the bus");
         bus.create_topics().await.expect("the topics");
+        bus.create_sources().await.expect("the sources");
         eventually("the topics", || async { bus.check().await.is_ok() }).await;
         Self {
             store,
@@ -131,7 +141,7 @@ pub async fn database(dir: &Path) -> (StoreConfig, Option<(String, String)>) {
     )
 }
 
-fn bus_config(dir: &Path, tiers: Vec<Duration>) -> BusConfig {
+fn bus_config(dir: &Path, tiers: Vec<Duration>, sources: Vec<String>) -> BusConfig {
     let backend = match kafka_brokers() {
         Some(brokers) => {
             let session_timeout = Duration::from_secs(6);
@@ -154,5 +164,6 @@ fn bus_config(dir: &Path, tiers: Vec<Duration>) -> BusConfig {
             side_partitions: 1,
             ..TopicSettings::default()
         },
+        sources,
     }
 }

@@ -25,6 +25,7 @@ pub(super) async fn records(attacker: Attacker) -> anyhow::Result<()> {
             backend: Backend::Kafka(Box::new(config)),
             retry: RetryPolicy::default(),
             topics: TopicSettings::default(),
+            sources: Vec::new(),
         };
         let bus = Bus::connect(config, Arc::new(SystemClock)).await?;
         let topic = bus.topics().events(Lane::Normal);

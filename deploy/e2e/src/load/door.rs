@@ -36,6 +36,7 @@ impl Door {
             })),
             retry: RetryPolicy::default(),
             topics: TopicSettings::default(),
+            sources: Vec::new(),
         };
         let bus = Bus::connect(config, Arc::new(SystemClock)).await?;
         Ok(Self {

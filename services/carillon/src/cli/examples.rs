@@ -93,6 +93,13 @@ examples! {
     SUPPRESSIONS_REMOVE: "carillon suppressions remove sms +4915112345678";
     SUPPRESSIONS_IMPORT: "carillon suppressions import former-provider.csv", "carillon suppressions import - --json < former-provider.csv";
     CATALOG: "carillon catalog apply examples/shop", "carillon catalog apply examples/shop --tenant acme --data-dir /var/tmp/carillon";
+    SOURCE: "carillon source try examples/orders examples/orders/records/debezium.tsv --topic shop.public.orders";
+    SOURCE_OUTBOX:
+        "carillon source outbox --ddl --table shop.carillon_outbox | psql shop",
+        "carillon source outbox --database-url postgres://shop@db/shop --table shop.carillon_outbox --url https://carillon.example";
+    SOURCE_TRY:
+        "carillon source try examples/orders examples/orders/records/debezium.tsv --topic shop.public.orders",
+        "carillon source try examples/orders - --topic shop.outbox.order --json < examples/orders/records/outbox.tsv";
     USERS: "carillon users import examples/shop/users";
     KEYS: "carillon keys create 'order service' --role operator", "carillon keys list";
     KEYS_CREATE:

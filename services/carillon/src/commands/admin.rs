@@ -5,9 +5,9 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use carillon_bus::Bus;
-use carillon_domain::{Moment, SystemClock, TenantId, field_error::quoted, visible::visible_lines};
+use carillon_domain::{Catalog, Moment, SystemClock, TenantId, field_error::quoted, visible::visible_lines};
 use carillon_store::Store;
-use carillon_templates::catalog_folder;
+use carillon_templates::catalog_folder::{self, FolderInvalid, FolderIssue};
 
 use super::folder;
 use crate::{
@@ -34,6 +34,7 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
     } = command;
     let catalog = catalog_folder::load(&source)?;
     let config = folder::configured(config, &stores)?;
+    refuse_own_sources(&catalog.catalog, &source, &config)?;
     for warning in &catalog.warnings {
         eprintln!("Warning: {}", visible_lines(&warning.to_string()));
     }
@@ -58,6 +59,25 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
         ))?;
     }
     Ok(())
+}
+
+/// Refuses a catalog that takes the installation's own topics for sources.
+fn refuse_own_sources(catalog: &Catalog, folder: &Path, config: &Config) -> Result<(), FolderInvalid> {
+    let own = catalog.check_source_topics(&config.bus.prefix).into_iter();
+    let issues: Vec<FolderIssue> = own
+        .map(|error| FolderIssue {
+            file: folder.join("catalog.yaml"),
+            pointer: error.pointer,
+            line: None,
+            code: error.code,
+            message: error.message,
+        })
+        .collect();
+    if issues.is_empty() {
+        Ok(())
+    } else {
+        Err(FolderInvalid { issues })
+    }
 }
 
 pub(super) async fn users(command: UsersCommand, config: Config) -> anyhow::Result<()> {

@@ -10,6 +10,8 @@ mod readiness;
 mod remote;
 pub(crate) mod secrets;
 mod simulate;
+mod source_outbox;
+mod source_try;
 mod suppressions;
 mod target;
 
@@ -19,7 +21,7 @@ pub(crate) use readiness::ready;
 
 use crate::{
     check,
-    cli::{Command, ConfigCommand},
+    cli::{Command, ConfigCommand, SourceCommand},
     config::Config,
     output, roles,
 };
@@ -37,6 +39,13 @@ pub(crate) async fn run(command: Command, config: Config) -> anyhow::Result<Exit
         Command::Suppressions(command) => return suppressions::run(command).await,
         Command::Catalog(command) => admin::catalog(command, config).await?,
         Command::Keys(command) => admin::keys(command, config).await?,
+        Command::Source(SourceCommand::Try {
+            folder,
+            file,
+            topic,
+            json,
+        }) => return source_try::run(&folder, &file, &topic, json),
+        Command::Source(SourceCommand::Outbox(args)) => source_outbox::run(args, config).await?,
         Command::Users(command) => admin::users(command, config).await?,
         Command::Topics(command) => admin::topics(command, config).await?,
         Command::Books(command) => books::run(command, config).await?,

@@ -78,6 +78,10 @@ impl Config {
             }
             Err(retry) => broken.push(retry),
         }
+        let sources = self.sources.validate(&self.bus.prefix).into_iter();
+        broken.extend(
+            sources.map(|(key, expected)| invalid(format!("sources.{key}"), expected).given(&["bus.prefix"])),
+        );
         let accounts = self
             .channels
             .validate(&self.providers)

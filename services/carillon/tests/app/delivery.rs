@@ -222,6 +222,7 @@ async fn kafka_client(carillon: &Installation) -> carillon_bus::Bus {
         backend: carillon_bus::Backend::Kafka(Box::new(kafka)),
         retry: carillon_domain::retry::RetryPolicy::default(),
         topics: carillon_bus::TopicSettings::default(),
+        sources: Vec::new(),
     };
     carillon_bus::Bus::connect(config, std::sync::Arc::new(carillon_domain::SystemClock))
         .await

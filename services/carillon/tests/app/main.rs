@@ -23,6 +23,7 @@ mod mailers;
 mod readiness;
 mod receipts;
 mod scheduling;
+mod sources;
 mod suppressions;
 mod traces;
 mod unsubscribe;

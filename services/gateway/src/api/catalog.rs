@@ -57,6 +57,10 @@ pub(crate) async fn put_catalog(
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));
     }
+    let errors = catalog.check_source_topics(state.bus.topics().prefix());
+    if !errors.is_empty() {
+        return Err(ApiError::fields(errors));
+    }
     let errors = missing_templates(&state, caller.tenant(), &catalog).await?;
     if !errors.is_empty() {
         return Err(ApiError::fields(errors));

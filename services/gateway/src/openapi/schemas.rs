@@ -448,7 +448,7 @@ pub(crate) struct QuietHoursBody {
     to: String,
 }
 
-/// A tenant's catalog; `examples/shop/catalog.yaml` shows each setting.
+/// A tenant's catalog; `examples/shop/catalog.yaml` shows each setting but `sources`, which `examples/orders/catalog.yaml` shows.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CatalogBody {
@@ -467,6 +467,10 @@ pub(crate) struct CatalogBody {
     /// The limits that hold for all categories.
     #[schema(nullable = false)]
     limits: Option<CatalogLimitsBody>,
+    /// The rules by which records of other systems become events, by topic: `format` (`debezium` or `outbox`) and `rules`, each
+    /// with `type`, `when` (`op`, `field`, `becomes`), `id`, `recipients`, `data` and `time`. `docs/sources.md` describes them.
+    #[schema(nullable = false)]
+    sources: Option<BTreeMap<String, Map<String, Value>>>,
 }
 
 /// Limits that hold for all categories. A message counts against all limits of its channel, or against none.
@@ -584,7 +588,9 @@ mod tests {
         serde_json::from_value::<Preferences>(preferences).unwrap();
         let catalog = json!({"types": {}, "categories": {}, "timezone": "UTC",
             "quiet_hours": [{"days": ["mon"], "from": "22:00", "to": "07:00"}],
-            "limits": {"tenant": [{"channel": "sms", "max": 1, "per": "1h"}], "user": []}});
+            "limits": {"tenant": [{"channel": "sms", "max": 1, "per": "1h"}], "user": []},
+            "sources": {"shop.public.orders": {"format": "debezium", "rules": [{"type": "T", "when": {"op": ["update"],
+                "field": "/status", "becomes": "shipped"}, "recipients": ["/after/customer_id"], "data": "/after"}]}}});
         assert_eq!(
             properties::<CatalogBody>(),
             sorted(catalog.as_object().unwrap().keys().cloned().collect())

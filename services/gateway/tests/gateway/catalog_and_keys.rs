@@ -114,6 +114,20 @@ async fn a_wrong_catalog_is_refused_field_by_field() {
                 json!({"types": {"A": {"category": "c", "channels": channels}}, "categories": {"c": {}}});
             assert_eq!(put(body).await.problem(422, "validation"), [expected]);
         }
+        let sources = |topic: &str, event_type: &str| {
+            let of_type = json!({"category": "c", "channels": {"order": ["email"]}});
+            json!({"types": {"A": of_type}, "categories": {"c": {}},
+                "sources": {topic: {"rules": [{"type": event_type}]}}})
+        };
+        assert_eq!(
+            put(sources("shop.orders", "B")).await.problem(422, "validation"),
+            ["/sources/shop.orders/rules/0/type unknown"]
+        );
+        let own = format!("{}.events", setting.env.bus.topics().prefix());
+        assert_eq!(
+            put(sources(&own, "A")).await.problem(422, "validation"),
+            [format!("/sources/{own} own-topic")]
+        );
         let deep = json!({"types": {"A": {"category": "c", "channels": {"order": ["fax"]}}}});
         assert_eq!(
             put(deep).await.problem(422, "validation"),

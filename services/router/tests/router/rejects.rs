@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use carillon_bus::{BusError, OutRecord, Record, Unreadable, headers};
 use carillon_domain::{Timestamp, status::EventVerdict};
-use carillon_router::{Refused, RouterError};
+use carillon_router::Refused;
 use serde_json::{Value, json};
 
 use crate::{
@@ -284,9 +284,9 @@ async fn an_event_of_256_kib_is_routed_and_a_larger_one_is_too_large() {
     .await;
 }
 
-fn refusal(topic: &str, size: usize) -> RouterError {
+fn refusal(topic: &str, size: usize) -> BusError {
     let topic = topic.to_owned();
-    RouterError::Bus(BusError::TooLarge { topic, size })
+    BusError::TooLarge { topic, size }
 }
 
 #[tokio::test]

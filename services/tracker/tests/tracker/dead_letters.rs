@@ -203,6 +203,22 @@ async fn an_event_in_binary_mode_is_described_by_its_headers_and_not_by_its_data
 }
 
 #[tokio::test]
+async fn a_row_of_a_source_is_of_no_event_type_even_if_a_column_has_the_name_of_one() {
+    on_tracker(async |setting| {
+        let topics = setting.env.bus.topics();
+        let mut from = source(setting, topics.events(Lane::Normal), r#"{"type":"OrderShipped"}"#);
+        from.topic = "shop.outbox".into();
+        let said = letter(FailureClass::Invalid, None, "no-id");
+        let group = topics.source_group("shop.outbox");
+        let dead = dead_letter::record(topics, &from, Queue::Events, &group, &said);
+        let written = bury(setting, vec![dead]).await;
+        let view = view(setting, &written[0]).await;
+        assert_eq!((view.event_type, &*view.source_topic), (None, "shop.outbox"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_dead_letter_with_an_invalid_tenant_belongs_to_the_default_tenant_and_stops_no_other() {
     on_tracker(async |setting| {
         let topics = setting.env.bus.topics();

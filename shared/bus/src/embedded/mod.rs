@@ -132,8 +132,9 @@ impl EmbeddedLog {
             checkpoint,
             read,
         } = schema::open(path).await?;
-        let topics_by_name = schema::load_topics(&mut write, topics.all()).await?;
-        let retention = retention::rules(&topics_by_name, topics.all());
+        let specs = [topics.all(), topics.sources()].concat();
+        let topics_by_name = schema::load_topics(&mut write, &specs).await?;
+        let retention = retention::rules(&topics_by_name, &specs);
         let disk = Arc::new(Disk::of(path));
         let writer = LogWriter::spawn(write, retention, clock, lock, Arc::clone(&disk));
         let log = Arc::new(Self {

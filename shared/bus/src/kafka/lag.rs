@@ -13,7 +13,7 @@ use rdkafka::{
 };
 
 use super::{CALL_TIMEOUT, admin::blocking, classify, logs::Plain};
-use crate::{error::BusError, lag::TopicLag, topics::TopicSpec};
+use crate::{error::BusError, lag::TopicLag, topics::Topics};
 
 /// The greatest lag of a partition, in offsets, at which its markers are counted. Each transaction ends with a marker,
 /// which takes an offset and is not a record, so a small lag may consist of markers only.
@@ -35,7 +35,7 @@ struct Behind {
 pub(super) async fn lag(
     base: &ClientConfig,
     group: &str,
-    specs: &[TopicSpec],
+    topics: &Topics,
 ) -> Result<Vec<TopicLag>, BusError> {
     let mut config = base.clone();
     config
@@ -43,12 +43,28 @@ pub(super) async fn lag(
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10");
-    let specs: Vec<(Arc<str>, u32)> = specs
+    let mut specs: Vec<(Arc<str>, u32)> = topics
+        .all()
         .iter()
         .map(|spec| (Arc::clone(&spec.name), spec.partitions))
         .collect();
+    // Each source has a group of its own, so most groups read none.
+    let sources: Vec<Arc<str>> = topics
+        .sources()
+        .iter()
+        .filter(|spec| topics.source_group(&spec.name) == group)
+        .map(|spec| Arc::clone(&spec.name))
+        .collect();
     blocking(move || {
         let consumer: Looking = config.create_with_context(Plain).map_err(classify)?;
+        for name in sources {
+            let metadata = consumer
+                .fetch_metadata(Some(&name), CALL_TIMEOUT)
+                .map_err(classify)?;
+            let known = metadata.topics().iter().find(|topic| topic.name() == &*name);
+            let count = known.map_or(0, |topic| topic.partitions().len());
+            specs.push((name, u32::try_from(count).unwrap_or(u32::MAX)));
+        }
         let (mut lags, mut few) = (Vec::new(), Vec::new());
         let committed = committed(&consumer, &specs)?;
         for (name, _) in &specs {

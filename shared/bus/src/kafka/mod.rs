@@ -40,7 +40,7 @@ use crate::{
     lag::{CrowdedTopic, TopicLag},
     member::Member,
     record::{OutRecord, Position},
-    topics::TopicSpec,
+    topics::{TopicSpec, Topics},
 };
 
 /// The longest time of one call to a broker.
@@ -120,8 +120,8 @@ impl Kafka {
         Ok(publisher.producer.clone())
     }
 
-    pub(crate) async fn lag(&self, group: &str, specs: &[TopicSpec]) -> Result<Vec<TopicLag>, BusError> {
-        lag::lag(&self.base, group, specs).await
+    pub(crate) async fn lag(&self, group: &str, topics: &Topics) -> Result<Vec<TopicLag>, BusError> {
+        lag::lag(&self.base, group, topics).await
     }
 
     pub(crate) async fn crowds(&self, group: &str) -> Result<Vec<CrowdedTopic>, BusError> {

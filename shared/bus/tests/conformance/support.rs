@@ -121,6 +121,7 @@ async fn run<F: Future<Output = ()>>(
             side_partitions: 1,
             ..TopicSettings::default()
         },
+        sources: Vec::new(),
     };
     let bus = Bus::connect(config.clone(), Arc::new(SystemClock)).await.unwrap();
     bus.create_topics().await.unwrap();

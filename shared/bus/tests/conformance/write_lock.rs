@@ -20,6 +20,7 @@ async fn log() -> (Bus, tempfile::TempDir) {
         backend: Backend::Embedded(EmbeddedConfig { path: path.clone() }),
         retry: RetryPolicy::new(vec![Duration::from_secs(1)], 5).unwrap(),
         topics: TopicSettings::default(),
+        sources: Vec::new(),
     };
     let bus = Bus::connect(config, Arc::new(SystemClock)).await.unwrap();
     (bus, folder)

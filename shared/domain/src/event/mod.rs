@@ -22,6 +22,7 @@ pub use fields::{object_error, read_time};
 pub use media_type::{MediaType, Mode};
 pub use recipients::{InvalidRecipient, MAX_RECIPIENTS};
 pub use sound::unsound;
+pub(crate) use text::json as json_text;
 pub use text::{FRAMED, first_byte, json_kind, without_mark};
 
 use crate::{

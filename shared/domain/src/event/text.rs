@@ -21,7 +21,7 @@ pub fn first_byte(bytes: &[u8]) -> Option<u8> {
 }
 
 /// The JSON in these bytes. The error names the other format, if it is certain.
-pub(super) fn json<'a>(bytes: &'a [u8], pointer: &str) -> Result<&'a [u8], FieldError> {
+pub(crate) fn json<'a>(bytes: &'a [u8], pointer: &str) -> Result<&'a [u8], FieldError> {
     match bytes {
         [0, id @ ..] if id.len() >= 4 => {
             let id = id

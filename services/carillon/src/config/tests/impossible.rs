@@ -405,3 +405,29 @@ fn a_time_that_can_never_work_is_refused_with_its_bounds() {
         ("[bus]\nstuck_after = 5", "bus.stuck_after: expected a", "not 5"),
     ]);
 }
+
+#[test]
+fn a_source_that_is_no_topic_of_another_system_is_refused_with_key_and_value() {
+    plain(&[
+        (
+            "[sources]\ntopics = ['a b']",
+            "sources.topics: expected the name of a topic, or TOPIC@TENANT",
+            "\"a b\"",
+        ),
+        (
+            "[sources]\ntopics = ['orders@a|b']",
+            "sources.topics: expected the name of a topic, or TOPIC@TENANT",
+            "orders@a|b",
+        ),
+        (
+            "[sources]\ntopics = ['orders', 'orders@acme']",
+            "sources.topics: expected each topic once",
+            "\"orders\"",
+        ),
+        (
+            "[sources]\ntopics = ['notifications.events']",
+            "sources.topics: expected topics of other systems",
+            "\"notifications.events\"",
+        ),
+    ]);
+}

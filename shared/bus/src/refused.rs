@@ -1,13 +1,12 @@
-//! Record sizes that topics have refused. An event that leads to a record of such a size would stop its partition for
-//! ever, so it is rejected.
+//! Record sizes that topics have refused. A record that leads to one of such a size would stop its partition for ever, so
+//! it becomes a dead letter.
 
 use std::collections::HashMap;
 
-use carillon_bus::{BusError, OutRecord};
+use crate::{error::BusError, record::OutRecord};
 
-use crate::RouterError;
-
-/// The record sizes that topics have refused. They are forgotten after the event that led to such a record was rejected.
+/// The record sizes that topics have refused. They are forgotten after the record that led to such a size was committed as a
+/// dead letter.
 #[derive(Debug, Default)]
 pub struct Refused {
     /// The smallest size that each topic has refused.
@@ -16,9 +15,9 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Notes a refusal; returns whether it is new. If so, the batch can be routed in another way.
-    pub fn learns_from(&mut self, error: &RouterError) -> bool {
-        let RouterError::Bus(BusError::TooLarge { topic, size }) = error else {
+    /// Notes a refusal; returns whether it is new. If so, the batch can be processed in another way.
+    pub fn learns_from(&mut self, error: &BusError) -> bool {
+        let BusError::TooLarge { topic, size } = error else {
             return false;
         };
         if self.sizes.get(topic).is_some_and(|known| known <= size) {
@@ -28,7 +27,7 @@ impl Refused {
         true
     }
 
-    /// Notes that a batch was committed. If it contained the refused event, the sizes are forgotten, because an operator
+    /// Notes that a batch was committed. If it contained the refused record, the sizes are forgotten, because an operator
     /// may raise a topic's limit.
     pub fn committed(&mut self) {
         if self.was_met {
@@ -36,12 +35,14 @@ impl Refused {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether no topic has refused a record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.sizes.is_empty()
     }
 
     /// Whether the record's topic has refused a record of this size or a smaller one.
-    pub(crate) fn meets(&mut self, record: &OutRecord) -> bool {
+    pub fn meets(&mut self, record: &OutRecord) -> bool {
         let meets = self
             .sizes
             .get(&*record.topic)
