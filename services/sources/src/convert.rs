@@ -184,3 +184,117 @@ impl Converter<'_> {
         dead
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carillon_bus::{BusError, Headers, TopicSettings, Unreadable};
+    use carillon_domain::Catalog;
+    use serde_json::json;
+
+    use super::*;
+
+    const TOPIC: &str = "shop.public.orders";
+
+    fn record(value: &str) -> Record {
+        Record {
+            topic: TOPIC.into(),
+            partition: 0,
+            offset: 7,
+            key: Some(Bytes::from_static(b"1")),
+            value: Bytes::from(value.to_owned()),
+            headers: Headers::default(),
+            timestamp: Timestamp::UNIX_EPOCH,
+            unreadable: None,
+        }
+    }
+
+    fn row() -> String {
+        json!({"op": "c", "after": {"id": 1, "text": "x".repeat(1_000)}, "source": {"lsn": 1}}).to_string()
+    }
+
+    /// Converts a record by a rule that applies to each row.
+    fn converted(record: &Record, refused: &mut Refused) -> (RecordOutcome, Vec<OutRecord>) {
+        let catalog: Catalog = serde_json::from_value(json!({
+            "types": {"A": {"category": "c", "channels": {"order": ["email"]}}}, "categories": {"c": {}},
+            "sources": {TOPIC: {"rules": [{"type": "A"}]}},
+        }))
+        .unwrap();
+        let catalog = CompiledCatalog::new(catalog);
+        let topics = Topics::new("n", &[Duration::from_secs(1)], &TopicSettings::default());
+        let converter = Converter {
+            topics: &topics,
+            tenant: &TenantId::default(),
+            def: &catalog.catalog().sources[TOPIC],
+            catalog: &catalog,
+            now: "2026-11-24T10:00:00Z".parse().unwrap(),
+        };
+        let mut out = Vec::new();
+        let outcome = converter.convert(record, refused, &mut out);
+        (outcome, out)
+    }
+
+    fn refusal(topic: &str, size: usize) -> BusError {
+        BusError::TooLarge {
+            topic: topic.to_owned(),
+            size,
+        }
+    }
+
+    #[test]
+    fn an_event_that_its_topic_has_refused_for_its_size_is_a_dead_letter() {
+        let mut refused = Refused::default();
+        let (outcome, out) = converted(&record(&row()), &mut refused);
+        assert_eq!((outcome, &*out[0].topic), (RecordOutcome::Event, "n.events"));
+        assert!(refused.learns_from(&refusal("n.events", out[0].size())));
+        let (outcome, out) = converted(&record(&row()), &mut refused);
+        assert_eq!(
+            (outcome, out.len(), &*out[0].topic),
+            (RecordOutcome::DeadLetter, 1, "n.events.dlq")
+        );
+        assert_eq!(out[0].headers.get_str("carillon-code"), Some("too-large"));
+        assert_eq!(out[0].value, row());
+        // Where the dead letters' topic has refused that too, the letter names the place of the bytes.
+        assert!(refused.learns_from(&refusal("n.events.dlq", out[0].size())));
+        let (_, out) = converted(&record(&row()), &mut refused);
+        assert_eq!(
+            out[0].headers.get_str(headers::TRUNCATED),
+            Some(&*row().len().to_string())
+        );
+        assert!(out[0].value.is_empty());
+    }
+
+    #[test]
+    fn a_record_whose_bytes_cannot_be_read_is_a_dead_letter() {
+        let at = record("").position();
+        let unreadable = Record::unreadable(at, Unreadable::Compression);
+        let (outcome, out) = converted(&unreadable, &mut Refused::default());
+        assert_eq!(outcome, RecordOutcome::DeadLetter);
+        assert_eq!(
+            out[0].headers.get_str("carillon-code"),
+            Some("corrupt-compression")
+        );
+        assert_eq!(out[0].headers.get_str("carillon-class"), Some("unparseable"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_has_a_class_of_its_own() {
+        let panicking = async { panic!("told to") };
+        let panic = carillon_runtime::panics::catch("test".into(), panicking)
+            .await
+            .map(|(): ()| ())
+            .unwrap_err();
+        let fault = Unconverted::of_panic(&panic);
+        assert_eq!((fault.class, &*fault.code), (FailureClass::Bug, "panic"));
+    }
+
+    #[test]
+    fn an_event_continues_the_trace_of_its_record() {
+        let mut traced = record(&row());
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        traced.headers.push(headers::TRACEPARENT, parent);
+        let (_, out) = converted(&traced, &mut Refused::default());
+        assert_eq!(out[0].headers.get_str(headers::TRACEPARENT), Some(parent));
+    }
+}

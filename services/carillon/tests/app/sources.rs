@@ -150,3 +150,16 @@ fn the_statements_of_the_outbox_table_are_printed_for_its_name() {
     ]);
     assert!(said.contains("--database-url: expected postgres://"), "{said}");
 }
+
+#[test]
+fn sources_beside_the_embedded_log_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |args: &[&str]| stdout(&run(folder.path(), &[&["config", "check"], args].concat()));
+    let said = check(&["--set", "sources.topics=shop.public.orders"]);
+    assert!(
+        said.contains("# Warning: sources.topics: no other system can write to the embedded log"),
+        "{said}"
+    );
+    assert!(said.contains("topics = [\"shop.public.orders\"]"), "{said}");
+    assert!(!check(&[]).contains("sources.topics"));
+}

@@ -3,5 +3,6 @@
 
 mod example;
 mod outbox;
+mod outbox_setting;
 mod support;
 mod topics;

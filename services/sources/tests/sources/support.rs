@@ -104,17 +104,20 @@ impl Setting {
 
     /// Starts the sources of this tenant.
     pub(crate) fn start_of(&self, tenant: &TenantId) -> Running {
+        self.start_with(vec![SourceTopic {
+            topic: self.topic.to_string(),
+            tenant: tenant.clone(),
+        }])
+    }
+
+    /// Starts the sources of these topics.
+    pub(crate) fn start_with(&self, topics: Vec<SourceTopic>) -> Running {
         let deps = SourcesDeps {
             bus: self.env.bus.clone(),
             catalogs: self.catalogs.clone(),
             clock: self.clock.clone(),
             ready: self.readiness.register("sources"),
-            config: SourcesConfig {
-                topics: vec![SourceTopic {
-                    topic: self.topic.to_string(),
-                    tenant: tenant.clone(),
-                }],
-            },
+            config: SourcesConfig { topics },
         };
         let shutdown = Shutdown::new();
         let task = tokio::spawn(carillon_sources::run(deps, shutdown.clone()));

@@ -221,3 +221,33 @@ async fn the_sources_end_soon_while_there_is_nothing_to_read() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_topic_that_does_not_exist_does_not_keep_the_others_waiting() {
+    on_source(async |setting| {
+        let mut written = Written::of(setting);
+        setting.put_sources(&shipped()).await;
+        let missing = format!("{}.missing", setting.topic);
+        let rules = shipped();
+        let of_type = json!({"category": "c", "channels": {"order": ["email"]}});
+        let both = json!({"types": {"OrderShipped": of_type}, "categories": {"c": {}},
+            "sources": {&*setting.topic: rules, &*missing: rules}});
+        setting
+            .put_catalog(&TenantId::default(), serde_json::from_value(both).unwrap())
+            .await;
+        let topic = |name: &str| name.parse().unwrap();
+        let sources = setting.start_with(vec![topic(&missing), topic(&setting.topic)]);
+        publish(setting, 1, update(1, 10, "paid", "shipped")).await;
+        written
+            .until("an event", |written| written.events.len() == 1)
+            .await;
+        if setting.env.bus.backend_name() == "embedded" {
+            eventually("a note", || async { setting.note().is_some() }).await;
+            let note = setting.note().unwrap();
+            assert!(note.contains(&format!("{missing} is not read")), "{note}");
+        }
+        assert!(setting.readiness.is_ready());
+        sources.end().await;
+    })
+    .await;
+}
