@@ -12,6 +12,7 @@ use axum::{Router, body::Bytes, http::StatusCode, routing::post};
 use carillon_bus::OutRecord;
 use carillon_domain::{Event, Lane, event::Defaults};
 use carillon_gateway::{GatewayConfig, GatewayDeps};
+use carillon_providers::ProvidersConfig;
 use carillon_runtime::{
     http::{ClientOptions, Readiness, client},
     telemetry::MetricsHandle,
@@ -109,7 +110,7 @@ async fn serve(app: Router) -> anyhow::Result<String> {
 
 fn gateway(bed: &Bed) -> Router {
     let deps = GatewayDeps {
-        allows_http_endpoints: false,
+        endpoint_rules: ProvidersConfig::default().endpoint_rules(),
         bus: bed.bus.clone(),
         store: bed.store.clone(),
         catalogs: bed.catalogs.clone(),

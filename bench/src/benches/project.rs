@@ -141,6 +141,7 @@ fn statuses(bed: &Bed, run: &str, n: usize) -> anyhow::Result<[StatusRecord; 2]>
         accepted_at: now,
         generation: 0,
         attempt: 1,
+        attempts: Some(1),
         to_masked: Some("demo…".to_owned()),
         provider: Some("fcm".into()),
         provider_message_id: Some(format!("projects/bench/messages/{n}")),

@@ -201,7 +201,7 @@ fn keep_fresh(foundation: &Foundation, lifecycle: &mut Lifecycle) {
 fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
     foundation.readiness.register("gateway").ready();
     let deps = GatewayDeps {
-        allows_http_endpoints: foundation.config.providers.allow_http_endpoints(),
+        endpoint_rules: foundation.config.providers.endpoint_rules(),
         bus: foundation.bus.clone(),
         store: foundation.store.clone(),
         catalogs: foundation.catalogs.clone(),

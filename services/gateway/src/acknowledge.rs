@@ -79,7 +79,7 @@ pub(crate) async fn acknowledge(
     route: &str,
 ) -> Result<DeliveryAcknowledged, ApiError> {
     let found = in_time(state.store.read_model().delivery(&who.tenant, id)).await?;
-    let view = found.ok_or_else(|| ApiError::not_found("delivery"))?;
+    let view = found.ok_or_else(|| ApiError::missing("delivery", id.0))?;
     if !may_have_arrived(state, &view).await? {
         return Ok(DeliveryAcknowledged {
             result: AcknowledgeResult::NotSent,

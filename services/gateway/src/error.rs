@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use carillon_bus::BusError;
 use carillon_domain::{
-    FieldError, UserId,
+    EventId, FieldError, UserId,
     event::FRAMED,
     field_error::{MORE, bounded, quoted},
 };
 use carillon_runtime::http::{Problem, ProblemError, ProblemKind};
 use carillon_store::StoreError;
+use uuid::Uuid;
 
 /// The error of a handler, which is answered as a problem document.
 #[derive(Debug)]
@@ -22,14 +23,35 @@ impl ApiError {
         Self(Problem::new(kind, detail))
     }
 
+    /// An object of which a tenant has one at most does not exist; `what` is its kind.
     pub(crate) fn not_found(what: &str) -> Self {
         Self(Problem::no_such(what))
     }
 
+    /// There is no object of a kind with this id. The answer names the id, because a script may ask for many.
+    pub(crate) fn missing(what: &str, id: Uuid) -> Self {
+        Self::new(ProblemKind::NotFound, format!("there is no {what} {id}"))
+    }
+
+    /// There is no object of a kind with this name, which is quoted because it may be any text.
+    pub(crate) fn missing_name(what: &str, name: &str) -> Self {
+        Self::new(
+            ProblemKind::NotFound,
+            format!("there is no {what} {}", quoted(name)),
+        )
+    }
+
+    /// There is no event of this id, or none of this source.
+    pub(crate) fn no_event(id: &EventId, source: Option<&str>) -> Self {
+        let of_source =
+            source.map_or_else(String::new, |source| format!(" of the source {}", quoted(source)));
+        let text = format!("there is no event {}{of_source}", quoted(id.as_str()));
+        Self::new(ProblemKind::NotFound, text)
+    }
+
     /// There is no such user.
     pub(crate) fn no_user(id: &UserId) -> Self {
-        let text = format!("there is no user {}", quoted(id.as_str()));
-        Self::new(ProblemKind::NotFound, text)
+        Self::missing_name("user", id.as_str())
     }
 
     /// The error of a store's call about a user. If the user does not exist, the error names the user.

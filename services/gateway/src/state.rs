@@ -4,7 +4,7 @@ use std::{collections::HashSet, num::NonZeroUsize, sync::Arc};
 
 use carillon_bus::Bus;
 use carillon_domain::{TenantId, UserId, clock::SharedClock, unsubscribe::UnsubscribeLinks};
-use carillon_providers::ReferenceKey;
+use carillon_providers::{ReferenceKey, webhook::EndpointRules};
 use carillon_render::Renderer;
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{Store, catalog_cache::CatalogCache, quota::Quotas};
@@ -33,8 +33,8 @@ pub struct GatewayDeps {
     pub clock: SharedClock,
     /// The provider accounts that take receipts.
     pub receipts: Arc<ReceiptAccounts>,
-    /// Whether endpoints of webhooks may have `http` URLs.
-    pub allows_http_endpoints: bool,
+    /// The endpoints of webhooks that the workers may call.
+    pub endpoint_rules: EndpointRules,
     /// Settings.
     pub config: GatewayConfig,
     /// The source of `/readyz`.

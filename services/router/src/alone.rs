@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use carillon_bus::{OutRecord, Topics, headers};
-use carillon_domain::{Delivery, Event, Recipient, waiting::Waiting};
+use carillon_domain::{Delivery, Event, Recipient, event::RecipientPlaces, waiting::Waiting};
 
 use crate::incoming::IncomingEvent;
 
@@ -16,6 +16,7 @@ pub(crate) fn alone(
 ) -> OutRecord {
     let event = Event {
         recipients: vec![recipient.clone()],
+        places: RecipientPlaces::default(),
         unusable: Vec::new(),
         ..inbound.event.clone()
     };

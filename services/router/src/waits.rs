@@ -191,6 +191,7 @@ pub(crate) fn ended<'a>(
             accepted_at: *accepted_at,
             generation: 0,
             attempt: 0,
+            attempts: None,
             to_masked: None,
             provider: None,
             provider_message_id: None,

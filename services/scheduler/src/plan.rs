@@ -140,6 +140,7 @@ fn queued(
         accepted_at: delivery.accepted_at,
         generation,
         attempt: 0,
+        attempts: None,
         to_masked: None,
         provider: None,
         provider_message_id: None,

@@ -127,6 +127,7 @@ fn deferred(decided: &EventDecided, decision: &Decision) -> Option<AttemptRow> {
         created_at: decided.accepted_at,
         generation: 0,
         attempt: 0,
+        counted: None,
         provider: None,
         due_at: None,
         steps: vec![TimelineStep {
@@ -146,6 +147,7 @@ fn add_update(projection: &mut Projection, update: DeliveryUpdate) {
         created_at: update.accepted_at,
         generation: update.generation,
         attempt: update.attempt,
+        counted: update.attempts,
         provider: update.provider,
         due_at: update.next_attempt_at,
         steps: update.steps,

@@ -36,6 +36,14 @@ impl DeliveryAttempt {
         self.attempt.saturating_sub(self.uncounted).max(1)
     }
 
+    /// The number of attempts so far that count, with this one if it does.
+    fn counted(&self, verdict: &Consequence) -> u32 {
+        match verdict {
+            Consequence::Again { counts: false, .. } => self.attempts() - 1,
+            _ => self.attempts(),
+        }
+    }
+
     pub(crate) fn lane(&self) -> Lane {
         self.delivery.priority
     }
@@ -56,6 +64,11 @@ impl DeliveryAttempt {
             accepted_at: delivery.accepted_at,
             generation: self.generation,
             attempt: concluded.proves.unwrap_or(self.attempt),
+            // A proof belongs to the earlier attempt, whose own record has its number.
+            attempts: concluded
+                .proves
+                .is_none()
+                .then(|| self.counted(&concluded.verdict)),
             to_masked: concluded.to_masked.clone(),
             provider: concluded.provider.as_deref().map(Into::into),
             provider_message_id: match &concluded.verdict {

@@ -41,6 +41,10 @@ const OTHERS_FIRST: Duration = Duration::from_secs(3);
 /// fast.
 pub(crate) const DOMAINS_IN_A_ROW: usize = 10;
 
+/// Addresses in a row whose messages are refused for a rate that may be the address's or the account's, without a success in between,
+/// after which it counts as the account's.
+pub(crate) const ADDRESSES_IN_A_ROW: usize = 10;
+
 /// The first park of an account. Each following park is twice as long.
 pub(crate) const FIRST_PARK: Duration = Duration::from_secs(2);
 /// The longest park after an operator's fault or a run of failures.
@@ -110,6 +114,8 @@ pub(crate) struct History {
     pub(crate) refused: usize,
     /// Domains that deferred messages since the last success.
     pub(crate) domains: usize,
+    /// Addresses whose messages were refused since the last success for a rate that may be the account's.
+    pub(crate) throttled: usize,
     /// Addresses whose messages were refused because of the account since the last success.
     pub(crate) suspects: usize,
     /// Whether a success has ended an earlier park for the same code, which one message had caused.
@@ -180,6 +186,9 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
         part,
         message,
     };
+    // A local throttle says nothing about the account, unless it is one of a run.
+    let paused = || Reaction::Pause(wait(FIRST_PAUSE, history.throttles, longest));
+    let unless_a_run = |is_a_run| if is_a_run { paused() } else { Reaction::Answers };
     let park = |cause| {
         let wait = doubled(FIRST_PARK, history.parks, longest_park(cause, history));
         let own = doubled(FIRST_PARK, history.waits, LAST_PARK.min(longest));
@@ -200,9 +209,10 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
                 ruling(Reaction::Refuses, Reaction::None, Course::Doubt)
             }
         }
-        (Class::Terminal, Scope::Message | Scope::Domain | Scope::Country | Scope::Connection) => {
-            ruling(Reaction::Answers, Reaction::None, Course::End)
-        }
+        (
+            Class::Terminal,
+            Scope::Message | Scope::Domain | Scope::Country | Scope::Connection | Scope::Unnamed,
+        ) => ruling(Reaction::Answers, Reaction::None, Course::End),
         (Class::Config | Class::Terminal, Scope::Platform)
         | (Class::Config, Scope::Domain | Scope::Country) => {
             let wait = doubled(FIRST_PARK, history.pauses, LAST_PARK);
@@ -221,11 +231,7 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
         (Class::Config, _) | (Class::Terminal, Scope::Account) => park(Cause::Operator),
         (Class::Retry | Class::Throttle, Scope::Domain | Scope::Country | Scope::Platform) => {
             let pause = wait(FIRST_WAIT, history.pauses, LAST_PAUSE_OF_DOMAIN);
-            let account = if history.domains >= DOMAINS_IN_A_ROW {
-                Reaction::Pause(wait(FIRST_PAUSE, history.throttles, longest))
-            } else {
-                Reaction::Answers
-            };
+            let account = unless_a_run(history.domains >= DOMAINS_IN_A_ROW);
             let message = if class == Class::Retry {
                 let times = history.attempts.saturating_sub(1);
                 Course::Retry {
@@ -236,9 +242,10 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
             };
             ruling(account, Reaction::Pause(pause), message)
         }
-        (Class::Throttle, Scope::Message | Scope::Address) => {
+        (Class::Throttle, Scope::Message | Scope::Address | Scope::Unnamed) => {
             let message = Course::Wait(wait(FIRST_WAIT, history.waits, longest));
-            ruling(Reaction::Answers, Reaction::None, message)
+            let account = unless_a_run(scope == Scope::Unnamed && history.throttled >= ADDRESSES_IN_A_ROW);
+            ruling(account, Reaction::None, message)
         }
         (Class::Throttle, Scope::Account | Scope::Connection) => {
             let pause = wait(FIRST_PAUSE, history.throttles, longest);
@@ -249,7 +256,7 @@ pub(crate) fn rule(answer: AnswerKind, history: &History, longest: Duration, jit
                 Course::Wait(pause.max(own)),
             )
         }
-        (Class::Retry, Scope::Message | Scope::Address) => {
+        (Class::Retry, Scope::Message | Scope::Address | Scope::Unnamed) => {
             ruling(Reaction::Answers, Reaction::None, retry(named))
         }
         (Class::Retry | Class::Uncertain, _) => {

@@ -144,6 +144,15 @@ impl Recipient {
     }
 }
 
+impl Recipient {
+    /// Checks a recipient that was written as a user id alone; `pointer` is the place of the id.
+    pub(crate) fn validate_alone(&self, pointer: &str, errors: &mut Vec<FieldError>) {
+        if let Some(user) = &self.user_id {
+            validate_user_id(user.as_str(), pointer, errors);
+        }
+    }
+}
+
 /// Checks a user id, which is opaque: 1 to 255 bytes without control characters.
 pub fn validate_user_id(id: &str, pointer: &str, errors: &mut Vec<FieldError>) {
     if !is_user_id(id) {

@@ -207,8 +207,12 @@ pub struct DeliveryUpdate {
     pub accepted_at: Timestamp,
     /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
-    /// Number of the attempt, from 1; 0 of a replay that no worker has read yet.
+    /// Number of the attempt, from 1; 0 of a replay that no worker has read yet. Every attempt has a number of its own, also one that
+    /// does not count, because the account was throttled or parked.
     pub attempt: u32,
+    /// The number of attempts so far that count against the retry policy, with this one if it does; absent if no worker has tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// The address, masked for display, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_masked: Option<String>,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 use carillon_domain::{Channel, Platform, field_error::quoted};
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderConfig, ProviderKind, WebhookConfig};
+use crate::{ProviderConfig, ProviderKind, WebhookConfig, webhook::EndpointRules};
 
 /// The platforms that each account of a list serves. A platform is served by the accounts that are the first choice for
 /// it, or else by those that reach it through another provider.
@@ -61,11 +61,13 @@ impl ProvidersConfig {
         self.0.contains_key(name) || (name == WEBHOOKS && !self.serve(Channel::Webhook))
     }
 
-    /// Whether endpoints of webhooks may have `http` URLs.
+    /// The endpoints that the accounts of webhooks may call.
     #[must_use]
-    pub fn allow_http_endpoints(&self) -> bool {
-        let mut accounts = self.0.values();
-        accounts.any(|account| matches!(account, ProviderConfig::Webhook(config) if config.allow_http))
+    pub fn endpoint_rules(&self) -> EndpointRules {
+        EndpointRules::of(self.0.values().filter_map(|account| match account {
+            ProviderConfig::Webhook(config) => Some(config),
+            _ => None,
+        }))
     }
 
     /// Whether the settings name an account for a channel.

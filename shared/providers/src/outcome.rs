@@ -43,6 +43,9 @@ pub enum Scope {
     Endpoint,
     /// The platform of a device (`android`, `ios`, `web`).
     Platform,
+    /// The recipient's address or the account: the provider does not say which. It counts as the address's until a run of addresses
+    /// gets it without a success.
+    Unnamed,
     /// The account: its credentials, its sender, its rate.
     Account,
     /// The connection, or the network path to the provider.

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use figment::{
     Figment, Profile,
+    error::Kind,
     providers::{Format as _, Serialized, Toml},
     value::{Dict, Map, Value},
 };
@@ -139,18 +140,26 @@ pub fn load_with_mistakes<T: Serialize + DeserializeOwned>(
             Err(error) => error,
         };
         // `0123` and `+15550001111` look like numbers, but are texts where a text is expected.
-        let is_wrong = |own: &&mut Override| !own.is_text && own.key == error.path.join(".");
+        // A section that lacks a setting is none.
+        let is_of_section = matches!(error.kind, Kind::MissingField(_));
+        let is_wrong =
+            |own: &&mut Override| !is_of_section && !own.is_text && own.key == error.path.join(".");
         if let Some(own) = overrides.iter_mut().find(is_wrong) {
             own.is_text = true;
             continue;
         }
-        // The error is in the strongest layer that sets the key or a key below it.
+        // The error is in the strongest layer that sets the key, a section or list that contains it, or a key below it.
         let written = |key: &str| {
-            let sets = |own: &&Override| {
-                let rest = own.key.strip_prefix(key);
+            let is_within = |inner: &str, outer: &str| {
+                let rest = inner.strip_prefix(outer);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
-            Some(overrides.iter().rev().find(sets)?.origin.clone())
+            let sets = |own: &&Override| is_within(&own.key, key) || is_within(key, &own.key);
+            let own = overrides.iter().rev().find(sets)?;
+            Some(mistake::SetBy {
+                origin: own.origin.clone(),
+                is_below: own.key.len() > key.len(),
+            })
         };
         if !repairs.has_caused(&error) {
             mistakes.push(mistake::describe(&error, written));

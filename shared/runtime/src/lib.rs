@@ -14,6 +14,7 @@ pub mod panics;
 mod quoted;
 mod stall;
 pub mod telemetry;
+pub mod text_pieces;
 
 pub use causes::{causes, os_sentence};
 pub use config::Secret;

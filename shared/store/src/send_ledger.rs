@@ -1,6 +1,8 @@
 //! The send ledger: claims of attempts (table `send_claims`) and their outcomes (`send_outcomes`). A worker claims an
 //! attempt before it calls a provider. No transaction stays open during the call.
 
+mod proofs;
+
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
@@ -274,9 +276,12 @@ impl SendLedger {
         Ok(taken == 1)
     }
 
-    /// Records the outcomes of attempts; the first outcome stays. Concurrent callers share transactions.
-    pub async fn record(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> Result<(), StoreError> {
-        self.records.submit(outcomes).await.map(|_| ())
+    /// Records the outcomes of attempts; the first outcome stays. Returns whether these are certainly the first ones. If not, some
+    /// attempt, perhaps one of another caller that shares the transaction, had an outcome before: that of an earlier call whose answer was
+    /// lost, or a proof ([`Self::prove`]).
+    pub async fn record(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> Result<bool, StoreError> {
+        let are_first = self.records.submit(outcomes).await?;
+        Ok(are_first.into_iter().all(|is_first| is_first))
     }
 
     /// The time at which an attempt was claimed, which is shortly before its message was sent; `None` if the claim was
@@ -361,9 +366,10 @@ struct Record(Db);
 #[async_trait]
 impl Work for Record {
     type Item = (SendKey, Box<RawValue>);
-    type Output = ();
+    /// Whether the outcomes of the whole transaction are the first ones.
+    type Output = bool;
 
-    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<()>, StoreError> {
+    async fn run(&self, batch: &Arc<Gathered<Self>>) -> Result<Vec<bool>, StoreError> {
         let mut write = self.0.write_rows(Arc::<Gathered<Self>>::clone(batch)).await?;
         let outcomes = batch.items();
         // Of two outcomes of an attempt, the first is inserted. Rows in one order cannot deadlock.
@@ -371,7 +377,7 @@ impl Work for Record {
         sorted.sort_by_key(|(key, _)| *key);
         let keys: Vec<SendKey> = sorted.iter().map(|(key, _)| *key).collect();
         let now = self.0.now();
-        key_input(&keys)
+        let recorded = key_input(&keys)
             .time("recorded_at", keys.iter().map(|_| now))
             .json(
                 "outcome",
@@ -382,7 +388,7 @@ impl Work for Record {
             .execute(write.conn(), RECORD)
             .await?;
         write.commit().await?;
-        Ok(vec![(); outcomes.len()])
+        Ok(vec![recorded == outcomes.len() as u64; outcomes.len()])
     }
 }
 

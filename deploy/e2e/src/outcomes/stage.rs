@@ -88,7 +88,9 @@ pub(super) fn faults() -> Value {
         // SMTP has no `Retry-After`.
         json!({"provider": "smtp", "percent": 2, "status": 421, "code": "4.7.0", "action": "goaway"}),
         json!({"provider": "fcm", "percent": 5, "status": 503, "code": "UNAVAILABLE"}),
-        json!({"provider": "fcm", "percent": 2, "status": 429, "code": "QUOTA_EXCEEDED", "retry_after": seconds}),
+        // Without a subject the quota might be a device's, and would not pause the account.
+        json!({"provider": "fcm", "percent": 2, "status": 429, "code": "QUOTA_EXCEEDED", "field": "project:shop",
+            "retry_after": seconds}),
         json!({"provider": "apns", "percent": 5, "status": 503, "code": "ServiceUnavailable"}),
         json!({"provider": "apns", "percent": 2, "status": 429, "code": "TooManyRequests", "retry_after": seconds}),
         json!({"provider": "twilio", "percent": 5, "status": 503}),

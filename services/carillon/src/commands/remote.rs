@@ -227,7 +227,14 @@ pub(super) async fn events(command: EventsCommand) -> anyhow::Result<()> {
     )?;
     print_table(
         &event["deliveries"],
-        &["id", "channel", "to_masked", "status", "provider"],
+        &[
+            "id",
+            "channel",
+            "to_masked",
+            "status",
+            "provider",
+            "next_attempt_at",
+        ],
     )
 }
 
@@ -307,7 +314,7 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
                 "to_masked",
                 "status",
                 "provider",
-                "attempt",
+                "attempts",
                 "next_attempt_at",
                 "created_at",
             ];
@@ -331,7 +338,9 @@ pub(super) async fn deliveries(command: DeliveriesCommand) -> anyhow::Result<()>
             }
             print_table(
                 &delivery["timeline"],
-                &["at", "status", "attempt", "provider", "code", "detail", "due_at"],
+                &[
+                    "at", "status", "attempt", "attempts", "provider", "code", "detail", "due_at",
+                ],
             )?;
             output::pretty(&delivery["content"])?;
         }

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use carillon_domain::{Channel, visible::visible};
+use carillon_runtime::text_pieces::TextReader;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -118,12 +119,12 @@ fn path(channel: ChannelArg, address: &str) -> String {
 async fn import(file: &Path, remote: &Remote) -> anyhow::Result<ExitCode> {
     let name = file.display().to_string();
     let (size, opened): (u64, Box<dyn BufRead + Send>) = if file.as_os_str() == "-" {
-        (0, Box::new(BufReader::new(std::io::stdin())))
+        (0, Box::new(BufReader::new(TextReader::new(std::io::stdin()))))
     } else {
         let opened = File::open(file).with_context(|| name.clone())?;
         (
             opened.metadata().with_context(|| name.clone())?.len(),
-            Box::new(BufReader::new(opened)),
+            Box::new(BufReader::new(TextReader::new(opened))),
         )
     };
     let progress = progress(size, remote.json);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use carillon_bus::{Headers, Record};
 use carillon_domain::{Catalog, Clock as _, Lane, TenantId};
 use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
+use carillon_providers::ProvidersConfig;
 use carillon_router::{Refused, Route, RouterConfig, RouterDeps};
 use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{
@@ -185,7 +186,7 @@ impl World {
 fn gateway(env: &TestEnv, clock: &Arc<ManualClock>, quotas: &Arc<dyn Quotas>) -> GatewayDeps {
     let config = GatewayConfig::default();
     GatewayDeps {
-        allows_http_endpoints: false,
+        endpoint_rules: ProvidersConfig::default().endpoint_rules(),
         bus: env.bus.clone(),
         store: env.store.clone(),
         catalogs: CatalogCache::new(env.store.clone()),

@@ -60,6 +60,20 @@ fn a_file_is_imported_in_parts_and_its_refusals_name_line_and_field() {
     );
     assert!(stderr(&missing).contains("is not on the suppression list"));
 
+    let wide: Vec<u8> = "\u{feff}channel,address\r\nemail,jörg@example.com\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(folder.path().join("wide.csv"), wide).unwrap();
+    let imported = stdout(&run(folder.path(), &["suppressions", "import", "wide.csv"]));
+    assert!(imported.contains("1 lines read: 1 added"), "{imported}");
+    fs::write(folder.path().join("sheet.xlsx"), b"PK\x03\x04\x14\x00\x06\x00").unwrap();
+    let refused = stderr(&run(folder.path(), &["suppressions", "import", "sheet.xlsx"]));
+    assert!(
+        refused.starts_with("carillon: sheet.xlsx: expected text in UTF-8, not a ZIP archive"),
+        "{refused}"
+    );
+
     for (text, says) in [
         (
             "",

@@ -11,7 +11,7 @@ use carillon_domain::{
     event::Defaults,
 };
 use carillon_render::{Content, RenderContext, RenderRequest};
-use carillon_runtime::http::Problem;
+use carillon_runtime::http::{Problem, ProblemKind};
 use carillon_store::read_model::{DeliveryFilter, DeliveryView, StepView};
 use serde::{Deserialize, Serialize};
 
@@ -114,9 +114,6 @@ pub(crate) struct At {
 pub(crate) struct DeliveryDocument {
     #[serde(flatten)]
     pub(crate) delivery: DeliveryView,
-    /// When the next attempt is due, while the delivery waits for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_attempt_at: Option<Timestamp>,
     pub(crate) timeline: Vec<StepView>,
     /// The content, rendered again from the template and the event; null if that is not possible.
     pub(crate) content: Option<Content>,
@@ -168,11 +165,14 @@ pub(crate) async fn find(
     let mut delivery = model
         .delivery(caller.tenant(), id)
         .await?
-        .ok_or_else(|| ApiError::not_found("delivery"))?;
+        .ok_or_else(|| ApiError::missing("delivery", id.0))?;
     let mut timeline = model.timeline(id).await?;
     if let Some(as_of) = as_of {
         timeline.retain(|step| step.at <= as_of);
-        rewind(&mut delivery, &timeline).ok_or_else(|| ApiError::not_found("delivery at that time"))?;
+        rewind(&mut delivery, &timeline).ok_or_else(|| {
+            let text = format!("the delivery {id} did not exist at {as_of:?} yet");
+            ApiError::new(ProblemKind::NotFound, text)
+        })?;
     }
     if !sight.is_revealed() {
         mask_delivery(&mut delivery);
@@ -186,7 +186,6 @@ pub(crate) async fn find(
     let now = as_of.unwrap_or_else(|| state.clock.now());
     waiting::explain_one(&mut delivery, &holds, now);
     Ok(DeliveryDocument {
-        next_attempt_at: waiting::next_attempt(&delivery, due(&delivery, &timeline), &holds, now),
         delivery,
         timeline,
         content,
@@ -218,6 +217,7 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[StepView]) -> Option<()> {
     let last = timeline.iter().max_by_key(|step| state(step).precedence())?;
     delivery.status = last.status;
     delivery.attempt = last.attempt;
+    delivery.attempts = last.attempts;
     delivery.generation = last.generation;
     delivery.reason.clone_from(&last.code);
     delivery.detail.clone_from(&last.detail);
@@ -227,6 +227,7 @@ fn rewind(delivery: &mut DeliveryView, timeline: &[StepView]) -> Option<()> {
         _ => last.code.clone(),
     };
     delivery.updated_at = last.at;
+    delivery.next_attempt_at = due(delivery, timeline);
     Some(())
 }
 

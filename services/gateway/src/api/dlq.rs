@@ -156,7 +156,7 @@ pub(crate) async fn get_dead_letter(
 ) -> Result<Json<DeadLetterDocument>, ApiError> {
     let sight = Sight::asked(&state, &caller, asked.reveal, &uri).await?;
     let found = state.store.dead_letters().get(caller.tenant(), id).await?;
-    let mut letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
+    let mut letter = found.ok_or_else(|| ApiError::missing("dead letter", id))?;
     let verdicts = verdicts_of(&state, caller.tenant(), std::slice::from_mut(&mut letter)).await?;
     let verdict = verdicts.into_values().next();
     show_dead_letter(&state, caller.tenant(), sight, letter, verdict)

@@ -5,6 +5,7 @@ use carillon_runtime::http::{NoConditions, Problem};
 use carillon_store::dead_letter_jobs::{Cancelled, JobState, Moved};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     auth::{Caller, Operator},
@@ -55,7 +56,7 @@ pub(crate) async fn get_job(
     NoQuery: NoQuery,
 ) -> Result<Json<JobDocument>, ApiError> {
     let found = state.store.dead_letter_jobs().get(caller.tenant(), id).await?;
-    let job = found.ok_or_else(|| ApiError::not_found("job"))?;
+    let job = found.ok_or_else(|| ApiError::missing("job", id))?;
     Ok(Json(JobDocument::of(job)))
 }
 
@@ -83,7 +84,7 @@ pub(crate) async fn cancel_job(
     NoConditions: NoConditions,
 ) -> Result<Json<CancelAnswer>, ApiError> {
     let (result, job) = match state.store.dead_letter_jobs().cancel(&caller.0, id).await? {
-        None => return Err(ApiError::not_found("job")),
+        None => return Err(ApiError::missing("job", id)),
         Some(Cancelled::Now(job)) => ("cancelled", job),
         Some(Cancelled::HadEnded(job)) => ("already_ended", job),
     };
@@ -104,8 +105,8 @@ pub(crate) struct MoveAnswer {
 }
 
 impl MoveAnswer {
-    fn of(moved: Option<Moved>, result: &'static str) -> Result<Json<Self>, ApiError> {
-        let Moved { is_moved, job } = moved.ok_or_else(|| ApiError::not_found("job"))?;
+    fn of(id: Uuid, moved: Option<Moved>, result: &'static str) -> Result<Json<Self>, ApiError> {
+        let Moved { is_moved, job } = moved.ok_or_else(|| ApiError::missing("job", id))?;
         let result = match (is_moved, job.state) {
             (true, _) => result,
             (false, JobState::Paused | JobState::Stopped) => "already_paused",
@@ -134,6 +135,7 @@ pub(crate) async fn pause_job(
     NoConditions: NoConditions,
 ) -> Result<Json<MoveAnswer>, ApiError> {
     MoveAnswer::of(
+        id,
         state.store.dead_letter_jobs().pause(&caller.0, id).await?,
         "paused",
     )
@@ -154,6 +156,7 @@ pub(crate) async fn resume_job(
     NoConditions: NoConditions,
 ) -> Result<Json<MoveAnswer>, ApiError> {
     MoveAnswer::of(
+        id,
         state.store.dead_letter_jobs().resume(&caller.0, id).await?,
         "resumed",
     )

@@ -9,8 +9,10 @@ use axum::{
 use carillon_domain::{
     Channel, FieldError, UserId,
     contact::{self, SECRETS_AT_ONCE, SigningSecret},
+    field_error::quoted,
 };
-use carillon_runtime::http::{JsonBody, NoConditions, Path, Problem};
+use carillon_providers::webhook::{EndpointRules, NotSendable};
+use carillon_runtime::http::{JsonBody, NoConditions, Path, Problem, ProblemKind};
 use carillon_store::users::EndpointPut;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -50,7 +52,7 @@ struct Registered<'a> {
 }
 
 impl EndpointBody {
-    fn checked(self, name: String, allows_http: bool) -> Result<EndpointPut, ApiError> {
+    fn checked(self, name: String, rules: &EndpointRules) -> Result<EndpointPut, ApiError> {
         let mut errors = Vec::new();
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(fits) {
@@ -58,14 +60,10 @@ impl EndpointBody {
             errors.push(FieldError::new("/name", "format", expected));
         }
         contact::check_field(Channel::Webhook, &self.url, "/url", &mut errors);
-        let is_http = self
-            .url
-            .get(..5)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
-        if errors.is_empty() && is_http && !allows_http {
-            let expected =
-                "expected an https URL; http is for development (allow_http of the webhook account)";
-            errors.push(FieldError::new("/url", "format", expected));
+        if errors.iter().all(|error| error.pointer != "/url")
+            && let Err(why) = rules.check(&self.url)
+        {
+            errors.push(not_allowed(why, &self.url));
         }
         let is_count = |secrets: &Vec<String>| (1..=SECRETS_AT_ONCE).contains(&secrets.len());
         if self.secrets.as_ref().is_some_and(|secrets| !is_count(secrets)) {
@@ -97,6 +95,24 @@ impl EndpointBody {
     }
 }
 
+/// The error of a URL that no account may call: the workers would never send there.
+fn not_allowed(why: NotSendable, url: &str) -> FieldError {
+    let shown = quoted(&contact::mask(Channel::Webhook, url));
+    let (code, expected) = match why {
+        NotSendable::Url | NotSendable::NotHttps => (
+            "format",
+            "expected an https URL; http is for development (allow_http of the webhook account)".to_owned(),
+        ),
+        NotSendable::Address => (
+            why.code(),
+            format!(
+                "expected an address on the public internet, or in a network of allowed_networks of the webhook account, not {shown}"
+            ),
+        ),
+    };
+    FieldError::new("/url", code, expected)
+}
+
 /// Register an endpoint, or replace its URL or its secrets. A generated secret is in the answer, and never shown again.
 #[utoipa::path(
     put, path = "/v1/users/{id}/webhooks/{name}", tag = "users",
@@ -117,7 +133,7 @@ pub(crate) async fn put_endpoint(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let body = json::<EndpointBody>(body).await?;
-    let put = body.checked(name, state.allows_http_endpoints)?;
+    let put = body.checked(name, &state.endpoint_rules)?;
     let id = UserId::from(id);
     let written = state.store.users().put_endpoint(caller.tenant(), &id, &put).await;
     let written = written.map_err(|error| ApiError::of_user(error, &id))?;
@@ -152,11 +168,16 @@ pub(crate) async fn delete_endpoint(
 ) -> Result<StatusCode, ApiError> {
     let users = state.store.users();
     if users
-        .delete_endpoint(caller.tenant(), &UserId::from(id), &name)
+        .delete_endpoint(caller.tenant(), &UserId::from(id.as_str()), &name)
         .await?
     {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found("endpoint"))
+        let text = format!(
+            "the user {} does not exist or has no endpoint {}",
+            quoted(&id),
+            quoted(&name)
+        );
+        Err(ApiError::new(ProblemKind::NotFound, text))
     }
 }

@@ -105,7 +105,7 @@ pub(crate) async fn find(
     let claim = claims
         .into_iter()
         .next()
-        .ok_or_else(|| ApiError::not_found("event"))?;
+        .ok_or_else(|| ApiError::no_event(id, source))?;
     Ok(EventDocument {
         event_id: claim.key.event_id,
         source: claim.key.source.to_string(),

@@ -109,6 +109,6 @@ pub(crate) async fn revoke_key(
     if state.store.api_keys().revoke(caller.tenant(), id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found("API key"))
+        Err(ApiError::missing("API key", id))
     }
 }

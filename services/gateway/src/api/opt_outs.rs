@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use carillon_domain::{Channel, FieldError, UserId, field_error::quoted};
-use carillon_runtime::http::{NoConditions, Path, Problem};
+use carillon_runtime::http::{NoConditions, Path, Problem, ProblemKind};
 
 use crate::{auth::Operator, error::ApiError, input::NoQuery, openapi::schemas, state::GatewayState};
 
@@ -33,6 +33,7 @@ pub(crate) async fn delete_opt_out(
     if had.map_err(|error| ApiError::of_user(error, &id))? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found("opt-out"))
+        let text = format!("the user {} has no opt-out by {channel}", quoted(id.as_str()));
+        Err(ApiError::new(ProblemKind::NotFound, text))
     }
 }

@@ -9,7 +9,10 @@ use axum::{
     http::header,
 };
 use carillon_domain::{FieldError, event::MediaType, field_error::quoted};
-use carillon_runtime::http::{NoConditions, Problem, ProblemKind, broken_off};
+use carillon_runtime::{
+    http::{NoConditions, Problem, ProblemKind, broken_off},
+    text_pieces::TextPieces,
+};
 use futures::StreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -57,7 +60,7 @@ pub(crate) struct RefusedLine {
 
 /// Add a file of addresses to the suppression list.
 ///
-/// The body is CSV (RFC 4180, UTF-8) of at most 8 MiB with the columns `channel,address[,reason][,expires_at][,note]`: in
+/// The body is CSV (RFC 4180; UTF-8, or UTF-16 with a byte order mark) of at most 8 MiB with the columns `channel,address[,reason][,expires_at][,note]`: in
 /// this order, or in the order of a heading. Without a reason the entry has the reason `import`. Wrong lines are left out
 /// and listed; the others are added, each address once. An address that is on the list stays as it is, unless the
 /// file's reason is stronger; it then keeps its note if the line has none. If the body breaks off, lines before may be on the list: send the file again.
@@ -84,7 +87,7 @@ pub(crate) async fn import_suppressions(
     import.run(request.into_body()).await.map(Json)
 }
 
-/// Refuses a body that its request declares to be something else than CSV in UTF-8.
+/// Refuses a body that its request declares to be something else than CSV.
 fn csv_named(request: &Request) -> Result<(), ApiError> {
     let Some(named) = request.headers().get(header::CONTENT_TYPE) else {
         return Ok(());
@@ -119,6 +122,7 @@ impl Import<'_> {
             return Err(too_large());
         }
         let mut lines = Lines::new(self.state.clock.now());
+        let (mut decoded, mut text) = (TextPieces::default(), Vec::new());
         let (mut size, mut is_noted) = (0, false);
         let mut pieces = body.into_data_stream();
         loop {
@@ -133,7 +137,11 @@ impl Import<'_> {
             if size > MAX_BODY {
                 return Err(too_large());
             }
-            let mut rest = &piece[..];
+            text.clear();
+            decoded
+                .push(&piece, is_end, &mut text)
+                .map_err(|why| ApiError::fields(vec![FieldError::new("", "encoding", why.to_string())]))?;
+            let mut rest = &text[..];
             while let Some(line) = lines
                 .next(&mut rest, is_end)
                 .map_err(|error| ApiError::fields(vec![error]))?

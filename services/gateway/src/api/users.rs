@@ -6,8 +6,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use carillon_domain::{Channel, FieldError, Platform, UserId, contact, recipient};
-use carillon_runtime::http::{ConditionHeaders, Conditions, JsonBody, NoConditions, Path, Problem};
+use carillon_domain::{Channel, FieldError, Platform, UserId, contact, field_error::quoted, recipient};
+use carillon_runtime::http::{
+    ConditionHeaders, Conditions, JsonBody, NoConditions, Path, Problem, ProblemKind,
+};
 use carillon_store::users::{Device, UserPut};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -282,11 +284,12 @@ pub(crate) async fn delete_device(
     if state
         .store
         .users()
-        .delete_device(caller.tenant(), &UserId::from(id), &token)
+        .delete_device(caller.tenant(), &UserId::from(id.as_str()), &token)
         .await?
     {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found("device"))
+        let text = format!("the user {} does not exist or has no such device", quoted(&id));
+        Err(ApiError::new(ProblemKind::NotFound, text))
     }
 }

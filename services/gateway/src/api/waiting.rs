@@ -23,7 +23,7 @@ pub(crate) async fn holds(
     }
 }
 
-/// Gives each queued delivery the reason and the end of its wait.
+/// Gives each waiting delivery the end of its wait, and a queued one the reason.
 pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView]) -> Result<(), ApiError> {
     let holds = holds(state, deliveries).await?;
     let now = state.clock.now();
@@ -33,8 +33,10 @@ pub(crate) async fn explain(state: &GatewayState, deliveries: &mut [DeliveryView
     Ok(())
 }
 
-/// Gives a queued delivery the reason and the end of its wait, in place of the reason for which it was queued.
+/// Gives a waiting delivery the time of its next attempt, in place of the time that is set for it. A queued one gets the reason and the
+/// end of its wait, in place of the reason for which it was queued.
 pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], now: Timestamp) {
+    delivery.next_attempt_at = next_attempt(delivery, holds, now);
     if delivery.status != DeliveryStatus::Queued {
         return;
     }
@@ -51,14 +53,9 @@ pub(crate) fn explain_one(delivery: &mut DeliveryView, holds: &[ChannelHold], no
     }
 }
 
-/// The time of a waiting delivery's next attempt. `due` is this time according to the timeline. The result is not
-/// before the channel's accounts open again, and is never in the past.
-pub(crate) fn next_attempt(
-    delivery: &DeliveryView,
-    due: Option<Timestamp>,
-    holds: &[ChannelHold],
-    now: Timestamp,
-) -> Option<Timestamp> {
+/// The time of a waiting delivery's next attempt. It is not before the channel's accounts open again, and is never in the past.
+fn next_attempt(delivery: &DeliveryView, holds: &[ChannelHold], now: Timestamp) -> Option<Timestamp> {
+    let due = delivery.next_attempt_at;
     let opens = of(holds, delivery.channel).and_then(|hold| ends_at(hold, now));
     match delivery.status {
         DeliveryStatus::Queued => opens,

@@ -32,10 +32,10 @@ pub(crate) async fn delivery(
     route: &str,
 ) -> Result<DeliveryCancelled, ApiError> {
     let found = in_time(state.store.read_model().delivery(&who.tenant, id)).await?;
-    let view = found.ok_or_else(|| ApiError::not_found("delivery"))?;
+    let view = found.ok_or_else(|| ApiError::missing("delivery", id.0))?;
     let ending = Ending::cancelled(state, who, route);
     let mut answers = deliveries(state, &ending, std::slice::from_ref(&view)).await?;
-    answers.pop().ok_or_else(|| ApiError::not_found("delivery"))
+    answers.pop().ok_or_else(|| ApiError::missing("delivery", id.0))
 }
 
 /// The end that deliveries get if no worker has claimed them.
@@ -283,6 +283,7 @@ pub(crate) fn update(
         accepted_at: view.created_at,
         generation,
         attempt,
+        attempts: None,
         to_masked: None,
         provider: None,
         provider_message_id: None,

@@ -73,7 +73,7 @@ async fn try_once(
     let (source, event_type): (Arc<str>, String) = match (&view, claims.into_iter().next()) {
         (Some(view), _) => (view.source.as_str().into(), view.event_type.clone()),
         (None, Some(claim)) => (claim.key.source, claim.event_type),
-        (None, None) => return Err(ApiError::not_found("event")),
+        (None, None) => return Err(ApiError::no_event(id, source)),
     };
     let key = EventKey {
         tenant: tenant.clone(),

@@ -172,11 +172,12 @@ pub(crate) async fn show(
     asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
     let NoQuery = asked?;
+    let Id(id) = id?;
     let letters = dashboard.gateway.store.dead_letters();
     let mut letter = letters
-        .get(signed_in.caller.tenant(), id?.0)
+        .get(signed_in.caller.tenant(), id)
         .await?
-        .ok_or_else(|| ApiError::not_found("dead letter"))?;
+        .ok_or_else(|| ApiError::missing("dead letter", id))?;
     let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let verdicts = verdicts_of(gateway, tenant, std::slice::from_mut(&mut letter)).await?;
     let edited = verdicts.values().find(|verdict| verdict.edited);

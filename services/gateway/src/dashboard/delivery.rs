@@ -6,7 +6,7 @@ use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
 };
-use carillon_domain::{DeliveryId, Timestamp};
+use carillon_domain::DeliveryId;
 use carillon_render::Content;
 use carillon_store::{
     api_keys::Role,
@@ -35,7 +35,6 @@ const MESSAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img
 struct DeliveryPage {
     frame: Option<Frame>,
     item: DeliveryView,
-    next_attempt_at: Option<Timestamp>,
     timeline: Vec<StepView>,
     content: Option<Content>,
     may_cancel: bool,
@@ -60,7 +59,6 @@ pub(crate) async fn show(
     let Asked { cancel } = asked?.0;
     let DeliveryDocument {
         delivery,
-        next_attempt_at,
         timeline,
         content,
         masked: _,
@@ -77,7 +75,6 @@ pub(crate) async fn show(
         cancelled: cancel.map(CancelResult::sentence),
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         item: delivery,
-        next_attempt_at,
         timeline,
         content,
     }))

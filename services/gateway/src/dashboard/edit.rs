@@ -11,9 +11,10 @@ use axum::{
 };
 use carillon_domain::{
     edit::{Document, Edit},
+    json::fault,
     mask::HIDDEN,
 };
-use carillon_runtime::http::ProblemError;
+use carillon_runtime::http::{ProblemError, ProblemKind};
 use carillon_store::{dead_letter_jobs::JobKind, dead_letters::DeadLetterView};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -103,14 +104,17 @@ pub(crate) async fn send(
     let (letter, editable) = find(&dashboard, &signed_in, id?.0).await?;
     let id = letter.id;
     if let (false, Some(job)) = (form.patch.is_empty(), form.job) {
-        let settling = body(id, form.patch, Some(form.note)).checked(JobKind::Replay)?;
+        let settling = body(id, form.patch, Some(form.note))?.checked(JobKind::Replay)?;
         let (who, sight) = (&signed_in.caller.0, signed_in.sight);
         letters::create(&dashboard.gateway, who, sight, settling, job).await?;
         return Ok(Redirect::to(&format!("/dlq/jobs/{job}")).into_response());
     }
     let mut page = page(&signed_in, letter, &editable, form.text);
     let proposal = match Document::parse(&page.text) {
-        None => Err(wrong("malformed-json", "expected JSON, as it was shown")),
+        None => Err(wrong(
+            "malformed-json",
+            &format!("expected JSON, as it was shown: {}", unreadable(&page.text)),
+        )),
         Some(written) => {
             let edit = Edit::between(&editable.shown, &written);
             propose(&dashboard, &signed_in, id, &edit).await
@@ -143,7 +147,7 @@ async fn propose(
     let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let patch = edit.text();
     let settling = body(id, patch.clone(), None)
-        .checked(JobKind::Replay)
+        .and_then(|body| body.checked(JobKind::Replay))
         .map_err(errors_of)?;
     let rehearsed = letters::rehearse(gateway, tenant, signed_in.sight, &settling).await;
     let rehearsed = rehearsed.map_err(errors_of)?;
@@ -160,13 +164,25 @@ async fn propose(
     })
 }
 
-/// The request for the job of an edit.
-fn body(id: Uuid, patch: String, note: Option<String>) -> SettleBody {
-    SettleBody {
+/// The request for the job of an edit. A patch that cannot be read is refused: without it, the letter would be put back as it is.
+fn body(id: Uuid, patch: String, note: Option<String>) -> Result<SettleBody, ApiError> {
+    let edit = RawValue::from_string(patch).map_err(|error| {
+        let text = format!("the patch: expected JSON: {}", fault(&error));
+        ApiError::new(ProblemKind::MalformedJson, text)
+    })?;
+    Ok(SettleBody {
         ids: Some(vec![LetterId(id)]),
-        edit: RawValue::from_string(patch).ok(),
+        edit: Some(edit),
         note,
         ..SettleBody::default()
+    })
+}
+
+/// The end of a sentence that says why a text is not JSON.
+fn unreadable(text: &str) -> String {
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(error) => fault(&error),
+        Ok(_) => "it has a value that cannot be kept".to_owned(),
     }
 }
 
@@ -177,7 +193,7 @@ async fn find(
 ) -> Result<(DeadLetterView, Editable), PageError> {
     let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let found = gateway.store.dead_letters().get(tenant, id).await?;
-    let mut letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
+    let mut letter = found.ok_or_else(|| ApiError::missing("dead letter", id))?;
     verdicts_of(gateway, tenant, std::slice::from_mut(&mut letter)).await?;
     let editable = letters::editable(gateway, tenant, signed_in.sight, &letter).await?;
     Ok((letter, editable))

@@ -83,11 +83,12 @@ pub(crate) async fn show(
     asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
     let NoQuery = asked?;
+    let Id(id) = id?;
     let jobs = dashboard.gateway.store.dead_letter_jobs();
     let job = jobs
-        .get(signed_in.caller.tenant(), id?.0)
+        .get(signed_in.caller.tenant(), id)
         .await?
-        .ok_or_else(|| ApiError::not_found("job"))?;
+        .ok_or_else(|| ApiError::missing("job", id))?;
     let letter = job.edit.as_ref().and(job.selection.ids.first().copied());
     let job = JobDocument::of(job);
     let again = letters::died_again(&dashboard.gateway, signed_in.caller.tenant(), job.id).await?;
@@ -138,7 +139,7 @@ fn changed(
 
 /// The answer to a form: the job's page.
 fn back<T>(id: Uuid, changed: Option<T>) -> Result<Response, PageError> {
-    changed.ok_or_else(|| ApiError::not_found("job"))?;
+    changed.ok_or_else(|| ApiError::missing("job", id))?;
     Ok(Redirect::to(&format!("/dlq/jobs/{id}")).into_response())
 }
 

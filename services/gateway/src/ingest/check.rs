@@ -178,8 +178,14 @@ fn as_published(event: Event, now: Timestamp) -> Result<(Event, Vec<u8>), Vec<Fi
     if !event.recipients.is_empty() && event.extensions.is_empty() {
         return Ok((event, wire));
     }
-    let event = Event::from_cloudevent(&wire, Defaults::at(now))?;
-    Ok((event, wire))
+    let read = Event::from_cloudevent(&wire, Defaults::at(now))?;
+    // The client knows its own spelling of the event only. A reader finds recipients elsewhere only if the event has none.
+    let places = if event.recipients.is_empty() {
+        read.places.clone()
+    } else {
+        event.places
+    };
+    Ok((Event { places, ..read }, wire))
 }
 
 /// Refuses an event whose recipients are all unknown users. If one is known, the decisions report the others.
@@ -211,7 +217,7 @@ async fn refuse_strangers(
         let users = users_alone(&event.event);
         if !users.is_empty() && !users.iter().any(|user| is_known(user)) {
             let errors = users.iter().enumerate().map(|(index, user)| ProblemError {
-                pointer: format!("{prefix}/recipients/{index}/user_id"),
+                pointer: format!("{prefix}{}", event.event.places.user_pointer(index)),
                 code: "unknown-user".to_owned(),
                 message: format!("expected an existing user, not {}", quoted(user.as_str())),
             });

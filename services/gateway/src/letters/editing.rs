@@ -124,7 +124,7 @@ pub(crate) async fn check_edit(
     edit: &Edit,
 ) -> Result<Vec<ChangeDocument>, ApiError> {
     let found = state.store.dead_letters().get(tenant, id).await?;
-    let letter = found.ok_or_else(|| ApiError::not_found("dead letter"))?;
+    let letter = found.ok_or_else(|| ApiError::missing("dead letter", id))?;
     let editable = editable(state, tenant, sight, &letter).await?;
     let (document, shown, own) = (editable.document.clone(), editable.shown.clone(), edit.clone());
     let applied = ingest::aside_long(state, move || own.apply_seen(&document, &shown)).await;

@@ -144,7 +144,7 @@ pub(crate) async fn group(
     fingerprint: &str,
 ) -> Result<GroupDocument, ApiError> {
     let found = state.store.dead_letters().group(tenant, fingerprint).await?;
-    let group = found.ok_or_else(|| ApiError::not_found("cause of dead letters"))?;
+    let group = found.ok_or_else(|| ApiError::missing_name("cause of dead letters", fingerprint))?;
     let handling = state.store.dead_letter_groups().get(tenant, fingerprint).await?;
     Ok(GroupDocument::of(group, handling))
 }

@@ -3,6 +3,7 @@
 use carillon_domain::{Channel, FieldError, TenantId, field_error::quoted};
 use carillon_runtime::http::Conditions;
 use carillon_store::{
+    StoreError,
     api_keys::Principal,
     dead_letter_groups::{NewPlan, PlanCondition},
     dead_letter_jobs::JobKind,
@@ -75,8 +76,11 @@ pub(crate) async fn cancel_plan(
     conditions: &Conditions,
 ) -> Result<(), ApiError> {
     let groups = state.store.dead_letter_groups();
-    groups.cancel_plan(who, fingerprint, conditions).await?;
-    Ok(())
+    let cancelled = groups.cancel_plan(who, fingerprint, conditions).await;
+    cancelled.map(drop).map_err(|error| match error {
+        StoreError::NotFound { .. } => ApiError::missing_name("planned replay of the cause", fingerprint),
+        error => error.into(),
+    })
 }
 
 async fn checked(

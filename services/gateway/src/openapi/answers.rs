@@ -62,13 +62,19 @@ pub(crate) struct Delivery {
     /// The structured code of an error.
     #[schema(required)]
     error_code: Option<String>,
-    /// Number of the attempt, from 1; 0 before the first.
+    /// Number of the attempt, from 1; 0 before the first. Every attempt has a number of its own, also one that does not count.
     attempt: u32,
+    /// The number of attempts so far that count against the retry policy (`retry.max_attempts`). An attempt does not count if the
+    /// provider account was throttled or parked.
+    attempts: u32,
     /// 0, plus 1 for each replay.
     generation: u32,
     /// The template that was rendered.
     #[schema(required)]
     template: Option<TemplateUsed>,
+    /// When the next attempt is due, while the delivery waits for one.
+    #[schema(nullable = false)]
+    next_attempt_at: Option<DateTime<Utc>>,
     /// When the bus took its event.
     created_at: DateTime<Utc>,
     /// When it reached its status.
@@ -102,9 +108,6 @@ pub(crate) struct CatalogWritten {
 pub(crate) struct DeliveryDocument {
     #[serde(flatten)]
     delivery: Delivery,
-    /// When the next attempt is due, while the delivery waits for one.
-    #[schema(nullable = false)]
-    next_attempt_at: Option<DateTime<Utc>>,
     /// The steps, oldest first.
     timeline: Vec<TimelineStep>,
     /// The content, rendered again from the template and the event; null if that is not possible.
@@ -120,8 +123,10 @@ pub(crate) struct TimelineStep {
     at: DateTime<Utc>,
     /// The status that it led to.
     status: StatusName,
-    /// Number of the attempt, from 1; 0 before the first.
+    /// Number of the attempt, from 1; 0 before the first. Every attempt has a number of its own, also one that does not count.
     attempt: u32,
+    /// The number of attempts up to this one that count against the retry policy.
+    attempts: u32,
     generation: u32,
     /// The provider account that was asked.
     #[schema(required)]

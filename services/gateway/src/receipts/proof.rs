@@ -1,10 +1,12 @@
-//! Receipts as proof: a report that a message has gone out ends the attempts that wait to send it again. The next attempt is claimed in the
-//! send ledger with its outcome, as a cancellation does: the first claim wins, so either the worker sends it or it is never sent.
+//! Receipts as proof: a report that a message has gone out ends the attempts that would send it again. An attempt that is under way gets the
+//! proof as its outcome: its worker, or the one that takes it over, finds it and sends no other. Of an attempt that has ended, the next one
+//! is claimed in the send ledger with its outcome, as a cancellation does: the first claim wins, so either the worker sends it or it is never
+//! sent.
 
 use std::collections::BTreeMap;
 
 use carillon_domain::{
-    DeliveryStatus,
+    DeliveryStatus, Timestamp,
     conclusion::{Conclusion, Consequence},
     status::TimelineStep,
 };
@@ -61,27 +63,76 @@ impl Pending {
     }
 
     /// The outcome of the attempt: it is not sent. Its step belongs to the attempt before it, whose state is the delivery's.
-    fn outcome(&self, account: &str, at: carillon_domain::Timestamp) -> Result<Box<RawValue>, ApiError> {
-        let detail = format!(
-            "a receipt of the provider proves that the message of attempt {} has gone out, so attempt {} is not sent",
-            self.proven.attempt, self.attempt
-        );
+    fn outcome(&self, account: &str, at: Timestamp) -> Result<Box<RawValue>, ApiError> {
+        let detail =
+            "a receipt of the provider proves that the message has gone out, so it is not sent again";
         let step = TimelineStep {
             at,
             status: DeliveryStatus::Sent,
             code: Some(PROVEN.to_owned()),
-            detail: Some(detail),
+            detail: Some(detail.to_owned()),
         };
         let conclusion = Conclusion::proven(self.attempt - 1, account, self.message_id.clone(), step);
-        serde_json::value::to_raw_value(&conclusion).map_err(|error| {
-            tracing::error!(%error, "the outcome of a proven attempt cannot be serialised");
-            StoreError::Corrupt { what: "an outcome" }.into()
-        })
+        raw(&conclusion)
     }
 }
 
-/// Ends the attempts that would send the messages of proven attempts again. An attempt that is under way cannot be stopped; the one after it
-/// can.
+fn raw(conclusion: &Conclusion) -> Result<Box<RawValue>, ApiError> {
+    serde_json::value::to_raw_value(conclusion).map_err(|error| {
+        tracing::error!(%error, "the outcome of a proven attempt cannot be serialised");
+        StoreError::Corrupt { what: "an outcome" }.into()
+    })
+}
+
+/// The outcome of an attempt whose receipt comes before its worker has recorded the provider's answer.
+fn sent(account: &str, message_id: Option<String>, at: Timestamp) -> Result<Box<RawValue>, ApiError> {
+    let detail =
+        "a receipt of the provider proves that the message has gone out; its answer was not recorded by then";
+    raw(&Conclusion {
+        verdict: Consequence::Sent { message_id },
+        steps: vec![TimelineStep {
+            at,
+            status: DeliveryStatus::Sent,
+            code: Some(PROVEN.to_owned()),
+            detail: Some(detail.to_owned()),
+        }],
+        provider: Some(account.to_owned()),
+        ..Conclusion::default()
+    })
+}
+
+/// The claims of proven attempts after which another one may follow. Those under way have the proof as their outcome now.
+async fn unproven(
+    state: &GatewayState,
+    account: &ReceiptAccount,
+    proofs: &Proofs,
+    now: Timestamp,
+) -> Result<Vec<SendKey>, ApiError> {
+    let ledger = state.store.send_ledger();
+    let attempts: Vec<SendKey> = proofs.0.keys().copied().collect();
+    let mut taken = in_time(ledger.taken(&attempts)).await?;
+    let under_way = |(key, taken): &(SendKey, Taken)| taken.outcome.is_none().then_some(*key);
+    let open: Vec<SendKey> = taken.iter().filter_map(under_way).collect();
+    if !open.is_empty() {
+        let outcomes = open
+            .iter()
+            .map(|key| {
+                let message_id = proofs.0.get(key).cloned().flatten();
+                Ok((*key, sent(&account.name, message_id, now)?))
+            })
+            .collect::<Result<Vec<_>, ApiError>>()?;
+        let proven = in_time(ledger.prove(&outcomes)).await?;
+        // The others have ended meanwhile.
+        let ended: Vec<SendKey> = open.into_iter().filter(|key| !proven.contains(key)).collect();
+        taken.retain(|(_, taken)| taken.outcome.is_some());
+        taken.extend(in_time(ledger.taken(&ended)).await?);
+    }
+    let may_be_followed = taken.into_iter().filter(|(_, taken)| may_go_on(taken));
+    Ok(may_be_followed.map(|(key, _)| key).collect())
+}
+
+/// Ends the attempts that would send the messages of proven attempts again. An attempt that sends such a message again already cannot be
+/// stopped; the one after it can.
 pub(super) async fn stop_resends(
     state: &GatewayState,
     account: &ReceiptAccount,
@@ -91,18 +142,16 @@ pub(super) async fn stop_resends(
         return Ok(());
     }
     let ledger = state.store.send_ledger();
-    let attempts: Vec<SendKey> = proofs.0.keys().copied().collect();
-    let taken = in_time(ledger.taken(&attempts)).await?;
-    let mut pending: Vec<Pending> = taken
+    let now = state.clock.now();
+    let mut pending: Vec<Pending> = unproven(state, account, &proofs, now)
+        .await?
         .into_iter()
-        .filter(|(_, taken)| may_go_on(taken))
-        .map(|(proven, _)| Pending {
+        .map(|proven| Pending {
             proven,
             message_id: proofs.0.get(&proven).cloned().flatten(),
             attempt: proven.attempt + 1,
         })
         .collect();
-    let now = state.clock.now();
     while !pending.is_empty() {
         let outcomes = pending
             .iter()

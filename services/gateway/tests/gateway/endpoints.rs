@@ -60,6 +60,26 @@ async fn wrong_fields_of_an_endpoint_are_named_and_no_secret_is_repeated() {
                 json!({"url": "https://u:hunter2@hooks.example.com/"}),
                 "/url format",
             ),
+            (
+                json!({"url": "https://169.254.169.254/hunter2"}),
+                "/url address-not-allowed",
+            ),
+            (
+                json!({"url": "https://0x7f.1/hunter2"}),
+                "/url address-not-allowed",
+            ),
+            (
+                json!({"url": "https://[::ffff:10.0.0.1]/"}),
+                "/url address-not-allowed",
+            ),
+            (
+                json!({"url": "https://localhost/hunter2"}),
+                "/url address-not-allowed",
+            ),
+            (
+                json!({"url": "https://erp.localhost./"}),
+                "/url address-not-allowed",
+            ),
             (json!({"url": URL, "secrets": ["hunter2"]}), "/secrets/0 format"),
             (json!({"url": URL, "secrets": []}), "/secrets range"),
             (

@@ -121,6 +121,42 @@ async fn an_unknown_type_an_unknown_user_and_a_missing_recipient_have_different_
             "/recipients/1/user_id unknown-user",
         ];
         is_refused(setting, &strangers, "unknown-user", &errors).await;
+        // The pointer leads to the value as the producer wrote it.
+        let cloudevent = |members: Value| {
+            let mut event = json!({"specversion": "1.0", "id": "e", "source": "/s", "type": "OrderShipped",
+                "data": {"order_id": "1", "carrier": "DHL"}});
+            for (name, value) in members.as_object().unwrap() {
+                event[name] = value.clone();
+            }
+            event
+        };
+        for (event, pointer) in [
+            (cloudevent(json!({"recipient": "nobody"})), "/recipient"),
+            (
+                cloudevent(json!({"recipient": "nobody", "sequence": "1"})),
+                "/recipient",
+            ),
+            (with("recipients", json!(["nobody"])), "/recipients/0"),
+            (
+                cloudevent(json!({"data": {"order_id": "1", "carrier": "DHL", "recipients": ["nobody"]}})),
+                "/data/recipients/0",
+            ),
+        ] {
+            is_refused(
+                setting,
+                &event,
+                "unknown-user",
+                &[&format!("{pointer} unknown-user")],
+            )
+            .await;
+        }
+        is_refused(
+            setting,
+            &cloudevent(json!({"recipient": true})),
+            "validation",
+            &["/recipient type"],
+        )
+        .await;
         is_refused(
             setting,
             &with("recipients", json!([])),
@@ -181,7 +217,7 @@ async fn in_a_batch_only_the_bad_ones_are_rejected() {
             (1, "unknown-event-type", "/1/type unknown-event-type"),
             (2, "validation", "/2/recipients/0/email format"),
             (3, "validation", "/3 type"),
-            (4, "unknown-user", "/4/recipients/0/user_id unknown-user"),
+            (4, "unknown-user", "/4/recipients/0 unknown-user"),
         ] {
             assert_eq!(
                 (&items[index]["index"], &items[index]["status"]),

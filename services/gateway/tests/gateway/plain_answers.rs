@@ -217,7 +217,7 @@ async fn no_detail_repeats_the_title() {
             (
                 setting.get("/v1/events/none").await,
                 "It was not found",
-                "there is no such event",
+                "there is no event \"none\"",
             ),
             (
                 setting.ask(Ask::put("/v1/catalog").json(&catalog)).await,
@@ -230,6 +230,71 @@ async fn no_detail_repeats_the_title() {
                 (&problem["title"], &problem["detail"]),
                 (&json!(title), &json!(detail))
             );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_answer_about_an_object_that_does_not_exist_names_what_was_asked_for() {
+    on_gateway(async |setting| {
+        let id = "6f1d51c8-9e0f-4a7b-8a53-0c8b7f5f3a10";
+        let catalog = setting.get("/v1/users/nobody/preferences").await;
+        assert_eq!(catalog.json()["detail"], "there is no user \"nobody\"");
+        for (ask, detail) in [
+            (
+                Ask::get(&format!("/v1/deliveries/{id}")),
+                format!("there is no delivery {id}"),
+            ),
+            (
+                Ask::post(&format!("/v1/deliveries/{id}/cancel")),
+                format!("there is no delivery {id}"),
+            ),
+            (
+                Ask::post(&format!("/v1/deliveries/{id}/acknowledge")),
+                format!("there is no delivery {id}"),
+            ),
+            (Ask::get("/v1/events/o-7"), "there is no event \"o-7\"".to_owned()),
+            (
+                Ask::get("/v1/events/o-7?source=%2Fshop"),
+                "there is no event \"o-7\" of the source \"/shop\"".to_owned(),
+            ),
+            (
+                Ask::post("/v1/events/o-7/cancel"),
+                "there is no event \"o-7\"".to_owned(),
+            ),
+            (
+                Ask::get(&format!("/v1/dlq/{id}")),
+                format!("there is no dead letter {id}"),
+            ),
+            (
+                Ask::get(&format!("/v1/dlq/jobs/{id}")),
+                format!("there is no job {id}"),
+            ),
+            (
+                Ask::post(&format!("/v1/dlq/jobs/{id}/pause")),
+                format!("there is no job {id}"),
+            ),
+            (
+                Ask::get("/v1/dlq/groups/f00"),
+                "there is no cause of dead letters \"f00\"".to_owned(),
+            ),
+            (
+                Ask::delete(&format!("/v1/keys/{id}")),
+                format!("there is no API key {id}"),
+            ),
+            (
+                Ask::delete("/v1/users/u-42/webhooks/erp"),
+                "the user \"u-42\" does not exist or has no endpoint \"erp\"".to_owned(),
+            ),
+            (
+                Ask::delete("/v1/users/u-42/devices/t"),
+                "the user \"u-42\" does not exist or has no such device".to_owned(),
+            ),
+        ] {
+            let answer = setting.ask(ask).await;
+            answer.problem(404, "not-found");
+            assert_eq!(answer.json()["detail"], detail);
         }
     })
     .await;

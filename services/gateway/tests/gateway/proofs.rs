@@ -128,11 +128,56 @@ async fn a_receipt_of_an_uncertain_attempt_concludes_the_one_that_waits() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_comes_before_the_attempt_is_concluded_stops_the_next_one_too() {
+async fn a_receipt_of_an_attempt_under_way_is_its_outcome_and_claims_no_other() {
     on_gateway(async |setting| {
         claim(setting, 10, 2).await;
         report(setting, 10, 2, "sent").await;
-        assert_eq!(stopped(setting, 10, 3).await, Some(2));
+        // A further one changes nothing.
+        report(setting, 10, 2, "delivered").await;
+        let proof = outcome(setting, 10, 2).await.unwrap();
+        let message_id = Some("SM1".to_owned());
+        assert_eq!(proof.verdict, Consequence::Sent { message_id });
+        assert_eq!((proof.proves, proof.provider.as_deref()), (None, Some("texts")));
+        let [step] = proof.steps.try_into().unwrap();
+        assert_eq!(
+            (step.status, step.code.as_deref()),
+            (DeliveryStatus::Sent, Some("proven-by-receipt"))
+        );
+        assert!(is_free(setting, 10, 3).await);
+        // The worker's own outcome comes too late, and the ledger says so.
+        let own = serde_json::value::to_raw_value(&uncertain()).unwrap();
+        let ledger = setting.env.store.send_ledger();
+        assert!(!ledger.record(vec![(key(10, 2), own)]).await.unwrap());
+        // A provider that reports a failure of its own has proven nothing.
+        claim(setting, 11, 1).await;
+        report(setting, 11, 1, "failed").await;
+        assert!(outcome(setting, 11, 1).await.is_none());
+        assert!(is_free(setting, 11, 2).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_receipt_and_an_outcome_that_are_recorded_at_the_same_time_the_message_is_not_sent_again() {
+    on_gateway(async |setting| {
+        for delivery in 200..240 {
+            assert_eq!(claim(setting, delivery, 2).await, ClaimVerdict::Claimed);
+            let own = serde_json::value::to_raw_value(&uncertain()).unwrap();
+            let ledger = setting.env.store.send_ledger();
+            let record = ledger.record(vec![(key(delivery, 2), own)]);
+            let (recorded, ()) = tokio::join!(record, report(setting, delivery, 2, "sent"));
+            if recorded.unwrap() {
+                assert_eq!(
+                    stopped(setting, delivery, 3).await,
+                    Some(2),
+                    "the worker was first"
+                );
+            } else {
+                let proof = outcome(setting, delivery, 2).await.unwrap();
+                assert!(matches!(proof.verdict, Consequence::Sent { .. }));
+                assert!(is_free(setting, delivery, 3).await);
+            }
+        }
     })
     .await;
 }

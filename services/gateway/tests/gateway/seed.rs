@@ -149,6 +149,7 @@ async fn project(
             created_at: row.created_at,
             generation: row.state.generation,
             attempt: row.state.attempt,
+            counted: None,
             provider: row.provider.clone(),
             receipt_id: None,
             // The tracker writes the reason of the decision as the code of the first step.

@@ -96,7 +96,15 @@ async fn a_delivery_that_waits_for_another_attempt_shows_its_due_time_until_then
             (&steps[2]["due_at"], &steps[1]["due_at"]),
             (&json!(due), &Value::Null)
         );
+        let listed = setting.get("/v1/deliveries?status=retrying").await.json();
+        assert_eq!(listed["items"][0]["next_attempt_at"], due, "{listed}");
+        let event = setting.get("/v1/events/order-1").await.json();
+        assert_eq!(event["deliveries"][0]["next_attempt_at"], due, "{event}");
         let cookie = sign_in(setting, &setting.viewer).await;
+        for path in ["/deliveries", "/events/order-1"] {
+            let shown = setting.ask(page(path, &cookie)).await.text();
+            assert!(shown.contains("2026-11-24 10:16:02"), "{path}: {shown}");
+        }
         let shown = setting
             .ask(page(&format!("/deliveries/{id}"), &cookie))
             .await
@@ -113,6 +121,8 @@ async fn a_delivery_that_waits_for_another_attempt_shows_its_due_time_until_then
             (&json!("retrying"), &Value::Null),
             "a time that has passed is no time of the next attempt"
         );
+        let listed = setting.get("/v1/deliveries?status=retrying").await.json();
+        assert_eq!(listed["items"][0]["next_attempt_at"], Value::Null, "{listed}");
         let before = setting
             .get(&format!("/v1/deliveries/{id}?as_of=2026-11-24T10:16:01Z"))
             .await
@@ -161,6 +171,7 @@ async fn a_delivery_that_waits_for_a_closed_account_shows_the_cause_and_the_open
         let listed = setting.get("/v1/deliveries?status=queued").await.json();
         let listed = &listed["items"][0];
         assert_eq!((&listed["reason"], &listed["detail"]), waiting);
+        assert_eq!(listed["next_attempt_at"], shown["next_attempt_at"]);
         let event = setting.get("/v1/events/order-1").await.json();
         let of_event = &event["deliveries"][0];
         assert_eq!((&of_event["reason"], &of_event["detail"]), waiting);

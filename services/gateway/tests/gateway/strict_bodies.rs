@@ -355,7 +355,7 @@ async fn a_text_that_cannot_be_read_is_refused_in_plain_words() {
                 "PUT",
                 "/v1/catalog",
                 "{} {}",
-                "expected one JSON value: the text cannot be read at line 1, column 4",
+                "expected one JSON value: the JSON value ends before line 1, column 4, where more text follows",
             ),
             (
                 "POST",
@@ -368,6 +368,24 @@ async fn a_text_that_cannot_be_read_is_refused_in_plain_words() {
                 "/v1/events",
                 "[1,",
                 "expected a JSON array of events: the text ends too early, at line 1, column 3",
+            ),
+            (
+                "POST",
+                "/v1/events",
+                "{}\n}",
+                "expected a JSON object: the JSON value ends before line 2, column 1, where more text follows",
+            ),
+            (
+                "POST",
+                "/v1/events",
+                "[] x",
+                "expected a JSON array of events: the JSON value ends before line 1, column 4, where more text follows",
+            ),
+            (
+                "POST",
+                "/v1/simulate",
+                "{} {}",
+                "expected a JSON object: the JSON value ends before line 1, column 4, where more text follows",
             ),
         ] {
             let answer = setting.ask(ask(method, path, body)).await;

@@ -106,7 +106,7 @@ fn gateway_with_sns_at(
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
     let deps = GatewayDeps {
-        allows_http_endpoints: false,
+        endpoint_rules: ProvidersConfig::default().endpoint_rules(),
         bus: bus.clone(),
         store: store.clone(),
         catalogs: CatalogCache::new(store.clone()),

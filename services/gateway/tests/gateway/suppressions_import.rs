@@ -155,3 +155,50 @@ async fn an_import_reads_csv_with_and_without_a_heading_and_refuses_other_files(
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_import_reads_utf_16_and_names_other_files() {
+    on_gateway(async |setting| {
+        let post = async |body: Vec<u8>| {
+            let ask = Ask::post("/v1/suppressions/import").text("text/csv", body);
+            setting.ask(ask).await
+        };
+        let wide = |text: &str, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(unit).collect()
+        };
+        for (text, unit) in [
+            (
+                "\u{feff}channel,address\nemail,jörg@example.com\n",
+                u16::to_le_bytes as fn(u16) -> [u8; 2],
+            ),
+            ("\u{feff}email,günter@example.com,,,😀\r\n", u16::to_be_bytes),
+        ] {
+            let answer = post(wide(text, unit)).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.json()["added"], 1, "{answer:?}");
+        }
+        assert_eq!(
+            setting
+                .get("/v1/suppressions/email/j%C3%B6rg@example.com")
+                .await
+                .status,
+            200
+        );
+        for (body, says) in [
+            (
+                wide("channel,address\n", u16::to_le_bytes),
+                "not in UTF-16 without one",
+            ),
+            (b"PK\x03\x04\x14\x00\x06\x00".to_vec(), "save it as CSV"),
+        ] {
+            let refused = post(body).await;
+            assert_eq!(refused.problem(422, "validation"), [" encoding"], "{refused:?}");
+            let detail = refused.json()["detail"].clone();
+            assert!(detail.as_str().unwrap().contains(says), "{detail}");
+        }
+        let latin = post(b"channel,address\nemail,j\xf6rg@example.com\n".to_vec()).await;
+        let error = latin.json()["errors"][0].clone();
+        assert_eq!((&error["line"], &error["code"]), (&json!(2), &json!("encoding")));
+    })
+    .await;
+}

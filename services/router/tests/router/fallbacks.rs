@@ -98,6 +98,7 @@ async fn project(setting: &Setting, id: DeliveryId, statuses: &[DeliveryStatus])
         created_at,
         generation: 0,
         attempt: 1,
+        counted: None,
         provider: None,
         due_at: None,
         steps: vec![TimelineStep {

@@ -102,7 +102,7 @@ async fn an_invalid_recipient_is_listed_in_the_decisions_and_the_others_are_noti
             ),
             (json!({"user": "u"}), "/recipients/1/user"),
             (json!(true), "/recipients/1"),
-            (json!("x".repeat(256)), "/recipients/1/user_id"),
+            (json!("x".repeat(256)), "/recipients/1"),
         ];
         for (n, (bad, pointer)) in bad.into_iter().enumerate() {
             let recipients = json!(["u-42", bad, {"email": "guest@example.com"}]);

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use carillon_bus::{OutRecord, Topics, headers};
-use carillon_domain::{Event, EventId, Lane, Timestamp, compiled::CompiledCatalog, digest::DIGEST_SOURCE};
+use carillon_domain::{
+    Event, EventId, Lane, Timestamp, compiled::CompiledCatalog, digest::DIGEST_SOURCE, event::RecipientPlaces,
+};
 use carillon_store::{digests::LeasedDigest, outbox::OutboxRecord};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -60,6 +62,7 @@ pub(super) fn record(
         event_type: Arc::clone(&membership.event_type),
         time: now,
         recipients: vec![membership.recipient.clone()],
+        places: RecipientPlaces::default(),
         unusable: Vec::new(),
         priority: None,
         send_at: None,

@@ -71,7 +71,10 @@ fn name_of(group: &str, name: &str, locale: Option<&str>) -> Result<TemplateName
     if !is_known {
         return Err(Problem::new(
             ProblemKind::NotFound,
-            "expected <type>/<email|sms|push|webhook> or partials/<name>",
+            format!(
+                "expected <type>/<email|sms|push|webhook> or partials/<name>, not {}",
+                quoted(&id)
+            ),
         ));
     }
     let Some(tag) = locale else {

@@ -117,12 +117,14 @@ async fn a_delivery_shows_the_latest_of_its_states_and_its_timeline_all_of_them(
             provider_message_id: Some("message-7".to_owned()),
             error_code: None,
             attempt: 2,
+            attempts: 1,
             generation: 0,
             template: Some(TemplateRef {
                 id: "OrderShipped/email".into(),
                 version: 3,
                 locale: "en".into(),
             }),
+            next_attempt_at: None,
             created_at: at(0),
             updated_at: at(60),
         };
@@ -130,18 +132,18 @@ async fn a_delivery_shows_the_latest_of_its_states_and_its_timeline_all_of_them(
         let timeline = setting.timeline(email.id).await;
         let steps: Vec<_> = timeline
             .iter()
-            .map(|step| (step.status.as_str(), step.attempt, step.at))
+            .map(|step| (step.status.as_str(), step.attempt, step.attempts, step.at))
             .collect();
         assert_eq!(
             steps,
             [
-                ("queued", 0, at(0)),
-                ("sending", 1, at(1)),
-                ("retrying", 1, at(2)),
-                ("sending", 2, at(20)),
-                ("sent", 2, at(21)),
-                ("delivered", 2, at(30)),
-                ("opened", 2, at(60)),
+                ("queued", 0, 0, at(0)),
+                ("sending", 1, 0, at(1)),
+                ("retrying", 1, 0, at(2)),
+                ("sending", 2, 1, at(20)),
+                ("sent", 2, 1, at(21)),
+                ("delivered", 2, 1, at(30)),
+                ("opened", 2, 1, at(60)),
             ]
         );
         assert_eq!(

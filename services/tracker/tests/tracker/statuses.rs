@@ -116,6 +116,8 @@ pub(crate) fn update(
         accepted_at: at(0),
         generation,
         attempt,
+        // The first one does not count, as of an account that is throttled.
+        attempts: attempt.checked_sub(1),
         to_masked: Some("a…@example.com".to_owned()),
         provider: (attempt > 0).then(|| Arc::from(format!("account-{attempt}"))),
         provider_message_id: None,

@@ -100,7 +100,7 @@ impl Deliver {
         }
     }
 
-    async fn conclude_group(&self, group: Vec<EndedAttempt>) {
+    async fn conclude_group(&self, mut group: Vec<EndedAttempt>) {
         let mut outcomes = Vec::with_capacity(group.len());
         for EndedAttempt { claimed, concluded } in &group {
             match serde_json::value::to_raw_value(concluded) {
@@ -110,7 +110,9 @@ impl Deliver {
                 }
             }
         }
-        self.keep(outcomes).await;
+        if !self.keep(outcomes).await {
+            self.adopt_proofs(&mut group).await;
+        }
         let mut out = Vec::with_capacity(group.len());
         for EndedAttempt { claimed, concluded } in &group {
             self.push_said(&mut out, &claimed.task, concluded);
@@ -121,31 +123,62 @@ impl Deliver {
         }
     }
 
-    async fn keep(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) {
+    /// Stores outcomes. Returns whether they are certainly the first ones of their attempts.
+    async fn keep(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> bool {
         let ledger = self.store.send_ledger();
         match ledger.record(outcomes.clone()).await {
-            Ok(()) => {}
+            Ok(are_first) => are_first,
             // The database may refuse one outcome only, so each is stored on its own.
             Err(error) if !error.is_retriable() && outcomes.len() > 1 => {
                 let alone = outcomes.into_iter().map(|outcome| self.keep_some(vec![outcome]));
-                join_all(alone).await;
+                join_all(alone).await.into_iter().all(|is_first| is_first)
             }
             Err(_) => self.keep_some(outcomes).await,
         }
     }
 
-    async fn keep_some(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) {
+    async fn keep_some(&self, outcomes: Vec<(SendKey, Box<RawValue>)>) -> bool {
         let ledger = self.store.send_ledger();
         let kept = self
             .patience
             .until_done("record", || ledger.record(outcomes.clone()));
-        if let Err(error) = kept.await {
+        kept.await.unwrap_or_else(|error| {
             // The outcome is still published on the bus.
             metrics::counter!("carillon_worker_refused_total").increment(1);
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "the database refuses an outcome; it is not in the ledger"
             );
+            true
+        })
+    }
+
+    /// A receipt may have proven an attempt while it was under way: the proof is its outcome, and the message is not sent again, whatever
+    /// the worker knows of it.
+    async fn adopt_proofs(&self, group: &mut [EndedAttempt]) {
+        let is_sent = |conclusion: &Conclusion| matches!(conclusion.verdict, Consequence::Sent { .. });
+        let unsent = group.iter().filter(|ended| !is_sent(&ended.concluded));
+        let keys: Vec<SendKey> = unsent.map(|ended| ended.claimed.task.key()).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let ledger = self.store.send_ledger();
+        let look = || ledger.taken(&keys);
+        let taken = self.patience.until_succeeded("look up outcomes", look).await;
+        for (key, taken) in taken {
+            let outcome = taken
+                .outcome
+                .and_then(|outcome| serde_json::from_value(outcome).ok());
+            let Some(proof) = outcome.filter(is_sent) else {
+                continue;
+            };
+            for ended in group.iter_mut().filter(|ended| ended.claimed.task.key() == key) {
+                if let Some(account) = &proof.provider {
+                    metrics::counter!("carillon_resends_stopped_total", "account" => account.clone())
+                        .increment(1);
+                }
+                ended.concluded = proven(std::mem::take(&mut ended.concluded), proof.clone());
+            }
         }
     }
 
@@ -268,6 +301,20 @@ impl Deliver {
             }
         }
         out
+    }
+}
+
+/// The outcome of an attempt that a receipt has proven, with what the worker knows of the attempt.
+fn proven(own: Conclusion, proof: Conclusion) -> Conclusion {
+    let is_under_way =
+        |step: &TimelineStep| matches!(step.status, DeliveryStatus::Sending | DeliveryStatus::Uncertain);
+    let mut steps: Vec<TimelineStep> = own.steps.into_iter().filter(is_under_way).collect();
+    steps.extend(proof.steps);
+    Conclusion {
+        steps,
+        to_masked: own.to_masked.or(proof.to_masked),
+        template: own.template.or(proof.template),
+        ..proof
     }
 }
 

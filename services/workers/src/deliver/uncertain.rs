@@ -99,7 +99,7 @@ impl Deliver {
             };
             match found {
                 Ok(Some(found)) => {
-                    return Earlier::Accepted(Box::new(self.found(claimed, account, found)));
+                    return Earlier::Accepted(Box::new(self.found(account, found)));
                 }
                 Ok(None) => absent = true,
                 Err(code) => unanswered = Some((account.name(), code)),
@@ -121,11 +121,10 @@ impl Deliver {
     }
 
     /// The outcome of an attempt whose message the provider has already accepted.
-    fn found(&self, claimed: &ClaimedTask, account: &Account, found: FoundMessage) -> Conclusion {
+    fn found(&self, account: &Account, found: FoundMessage) -> Conclusion {
         let FoundMessage { attempt, message_id } = found;
         let detail = format!(
-            "the provider's list has the message of this attempt as {message_id}, so attempt {} is not sent",
-            claimed.task.attempt
+            "the provider's list has the message of this attempt as {message_id}, so it is not sent again"
         );
         let step = TimelineStep {
             at: self.clock.now(),

@@ -13,12 +13,13 @@ const CLASSES: [Class; 7] = [
     Class::AddressDead,
     Class::Uncertain,
 ];
-const SCOPES: [Scope; 7] = [
+const SCOPES: [Scope; 8] = [
     Scope::Message,
     Scope::Address,
     Scope::Domain,
     Scope::Country,
     Scope::Platform,
+    Scope::Unnamed,
     Scope::Account,
     Scope::Connection,
 ];
@@ -60,6 +61,7 @@ fn each_class_and_scope_has_its_consequence() {
         (Retry, Account, R::Fails, R::None, at_once),
         (Retry, Connection, R::Fails, R::None, at_once),
         (Throttle, Address, R::Answers, R::None, C::Wait(secs(60))),
+        (Throttle, Unnamed, R::Answers, R::None, C::Wait(secs(60))),
         (
             Throttle,
             Domain,
@@ -262,6 +264,26 @@ fn throttles_of_many_domains_in_a_row_concern_the_rate_of_the_account() {
     );
 }
 
+#[test]
+fn a_rate_that_may_be_a_devices_pauses_the_account_only_after_a_run_and_then_doubles_up_to_a_bound() {
+    let ruling = |throttled, throttles, waits| {
+        let history = History {
+            throttles,
+            throttled,
+            waits,
+            ..History::default()
+        };
+        of(Class::Throttle, Scope::Unnamed, history)
+    };
+    assert_eq!(ruling(9, 0, 0).account, Reaction::Answers);
+    assert_eq!(ruling(9, 0, 3).message, Course::Wait(secs(480)));
+    assert_eq!(ruling(10, 0, 0).account, Reaction::Pause(FIRST_PAUSE));
+    assert_eq!(ruling(10, 3, 0).account, Reaction::Pause(secs(8)));
+    let bounded = ruling(10, 40, 40);
+    assert_eq!(bounded.account, Reaction::Pause(LONGEST));
+    assert_eq!(bounded.message, Course::Wait(LONGEST));
+}
+
 fn any_history() -> impl Strategy<Value = History> {
     let cause = prop_oneof![
         Just(None),
@@ -270,9 +292,9 @@ fn any_history() -> impl Strategy<Value = History> {
         Just(Some(Cause::Refusals))
     ];
     let counts = proptest::array::uniform6(prop_oneof![0..40_u32, any::<u32>()]);
-    let sizes = (0..300_usize, 0..30_usize, 0..5_usize);
+    let sizes = (0..300_usize, 0..30_usize, 0..30_usize, 0..5_usize);
     (counts, cause, sizes, any::<bool>()).prop_map(
-        |(counts, cause, (refused, domains, suspects), is_refuted)| History {
+        |(counts, cause, (refused, domains, throttled, suspects), is_refuted)| History {
             throttles: counts[0],
             parks: counts[1],
             failures: counts[2],
@@ -282,6 +304,7 @@ fn any_history() -> impl Strategy<Value = History> {
             cause,
             refused,
             domains,
+            throttled,
             suspects,
             is_refuted,
         },
@@ -325,11 +348,17 @@ proptest! {
     fn a_single_refusal_of_a_message_address_domain_or_platform_does_not_close_the_account(answer in any_answer(), history in any_history()) {
         let is_local = matches!(
             answer.scope,
-            Scope::Message | Scope::Address | Scope::Domain | Scope::Country | Scope::Platform
+            Scope::Message
+                | Scope::Address
+                | Scope::Unnamed
+                | Scope::Domain
+                | Scope::Country
+                | Scope::Platform
         );
         let is_a_run = history.refused >= MANY_REFUSED
             || history.cause == Some(Cause::Refusals)
-            || history.domains >= DOMAINS_IN_A_ROW;
+            || history.domains >= DOMAINS_IN_A_ROW
+            || history.throttled >= ADDRESSES_IN_A_ROW;
         let is_soft = matches!(answer.class, Class::Retry | Class::Throttle | Class::Terminal | Class::AddressDead);
         if is_local && is_soft && !is_a_run {
             let ruling = rule(answer, &history, LONGEST, 0.5);

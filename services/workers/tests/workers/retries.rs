@@ -238,3 +238,26 @@ async fn attempts_that_were_throttled_do_not_count() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_status_says_how_many_attempts_count_beside_the_number_of_the_attempt() {
+    on_workers(async |setting| {
+        let provider = setting.provider();
+        provider.answers("e-1", [throttle("429", Duration::from_secs(1)), retry("503")]);
+        setting.publish(&[to_guest("e-1")]).await;
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 retrying 429").await;
+        setting.advance(2_200);
+        setting.written.reaches("e-1", "2 retrying 503").await;
+        setting.advance(2_200);
+        setting.written.reaches("e-1", "3 sent").await;
+        worker.end().await;
+        let updates = setting.written.updates("e-1");
+        let numbers: Vec<_> = updates
+            .iter()
+            .map(|update| (update.attempt, update.attempts))
+            .collect();
+        assert_eq!(numbers, [(1, Some(0)), (2, Some(1)), (3, Some(2))]);
+    })
+    .await;
+}

@@ -1,8 +1,10 @@
 //! Before an uncertain message is sent again, the provider's list is asked whether the earlier copy has gone out.
 
+use std::time::Duration;
+
 use carillon_domain::{
     Clock as _, Delivery, DeliveryStatus, Timestamp,
-    conclusion::{Conclusion, UncertainSend},
+    conclusion::{Conclusion, Consequence, UncertainSend},
     status::TimelineStep,
 };
 use carillon_store::{
@@ -13,7 +15,7 @@ use carillon_testkit::eventually;
 use uuid::Uuid;
 
 use crate::{
-    provider::{Listed, listed, retry, uncertain},
+    provider::{Listed, listed, retry, throttle, uncertain},
     support::{START, Setting, on_workers, to_guest},
 };
 
@@ -56,7 +58,7 @@ async fn a_message_that_the_providers_list_has_is_not_sent_again_and_belongs_to_
         assert_eq!(updates[1].provider.as_deref(), Some("p"));
         assert_eq!(
             updates[1].steps[0].detail.as_deref(),
-            Some("the provider's list has the message of this attempt as SM7, so attempt 2 is not sent")
+            Some("the provider's list has the message of this attempt as SM7, so it is not sent again")
         );
         assert_eq!(provider.calls().len(), 1);
         let at: Timestamp = START.parse().unwrap();
@@ -223,6 +225,113 @@ async fn an_attempt_that_a_receipt_has_made_needless_is_not_sent_and_its_step_be
             setting.written.updates("e-1")[1].provider_message_id.as_deref(),
             Some("SM7")
         );
+        assert_eq!(provider.calls().len(), 1);
+    })
+    .await;
+}
+
+/// The proof that a receipt is of an attempt under way, as the gateway records it.
+async fn proven(setting: &Setting, key: SendKey) {
+    let proof = Conclusion {
+        verdict: Consequence::Sent {
+            message_id: Some("SM7".to_owned()),
+        },
+        steps: vec![TimelineStep {
+            at: setting.clock.now(),
+            status: DeliveryStatus::Sent,
+            code: Some("proven-by-receipt".to_owned()),
+            detail: None,
+        }],
+        provider: Some("p".to_owned()),
+        ..Conclusion::default()
+    };
+    let proof = serde_json::value::to_raw_value(&proof).unwrap();
+    let recorded = setting.env.store.send_ledger().prove(&[(key, proof)]).await;
+    assert!(recorded.unwrap().contains(&key));
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_receipt_proves_while_it_is_under_way_is_followed_by_no_other_whatever_its_answer()
+{
+    on_workers(async |setting| {
+        let answers = [
+            (
+                "e-1",
+                uncertain("timeout"),
+                &["1 sending", "1 uncertain timeout"][..],
+            ),
+            ("e-2", retry("503"), &["1 sending"]),
+            ("e-3", throttle("429", Duration::from_secs(1)), &["1 sending"]),
+        ];
+        let provider = setting.provider();
+        let deliveries = answers.each_ref().map(|(event, ..)| to_guest(event));
+        for (event, answer, _) in &answers {
+            provider.answers(event, [answer.clone()]);
+        }
+        provider.holds_everything();
+        setting.publish(&deliveries).await;
+        let worker = setting.start(&provider);
+        eventually("the calls", || async { provider.calls().len() == answers.len() }).await;
+        for delivery in &deliveries {
+            proven(setting, key(delivery, 1)).await;
+        }
+        provider.lets_go();
+        for (event, _, before) in &answers {
+            setting.written.reaches(event, "1 sent proven-by-receipt").await;
+            let steps = [before, &["1 sent proven-by-receipt"][..]].concat();
+            assert_eq!(setting.written.steps(event), steps);
+        }
+        setting.until_committed().await;
+        setting.advance(60_000);
+        worker.end().await;
+        let update = setting.written.updates("e-1").remove(0);
+        assert_eq!(update.provider_message_id.as_deref(), Some("SM7"));
+        assert_eq!((update.attempt, update.next_attempt_at), (1, None));
+        assert_eq!(provider.calls().len(), answers.len(), "none is sent again");
+        assert!(setting.written.dead().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_answer_of_an_attempt_that_a_receipt_has_proven_is_published_as_it_is_if_the_provider_took_the_message()
+ {
+    on_workers(async |setting| {
+        let delivery = to_guest("e-1");
+        let provider = setting.provider();
+        provider.holds(&["e-1"]);
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let worker = setting.start(&provider);
+        eventually("the call", || async { provider.calls().len() == 1 }).await;
+        proven(setting, key(&delivery, 1)).await;
+        provider.lets_go();
+        setting.written.reaches("e-1", "1 sent").await;
+        setting.until_committed().await;
+        worker.end().await;
+        assert_eq!(setting.written.steps("e-1"), ["1 sending", "1 sent"]);
+        assert_eq!(provider.calls().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_receipt_has_proven_and_whose_worker_died_is_not_sent_again() {
+    on_workers(async |setting| {
+        let delivery = to_guest("e-1");
+        let provider = setting.provider();
+        provider.holds(&["e-1"]);
+        setting.publish(std::slice::from_ref(&delivery)).await;
+        let worker = setting.start(&provider);
+        eventually("the call", || async { provider.calls().len() == 1 }).await;
+        worker.kill().await;
+        proven(setting, key(&delivery, 1)).await;
+        provider.lets_go();
+        let worker = setting.start(&provider);
+        setting.written.reaches("e-1", "1 sent proven-by-receipt").await;
+        setting.until_committed().await;
+        setting.advance(60_000);
+        worker.end().await;
+        assert_eq!(setting.written.steps("e-1"), ["1 sent proven-by-receipt"]);
         assert_eq!(provider.calls().len(), 1);
     })
     .await;

@@ -99,6 +99,18 @@ impl<'a> Fields<'a> {
         self.take(name, expected)
     }
 
+    /// Removes a text of ids. A number may be one, as in [`Self::take_attribute`]; true and false are mistakes.
+    pub(super) fn take_ids(&mut self, name: &str, expected: &str) -> Option<String> {
+        let flag = self.raw.get(name).map(|raw| raw.get());
+        if let Some(flag @ ("true" | "false")) = flag {
+            let text = format!("{expected}, not {flag}");
+            self.raw.remove(name);
+            self.wrong(&format!("/{name}"), "type", &text);
+            return None;
+        }
+        self.take_attribute(name, expected)
+    }
+
     /// Removes a non-empty text of at most `max` bytes.
     pub(super) fn take_text(&mut self, name: &str, max: usize) -> Option<String> {
         let text = self.take_attribute(name, "expected a string")?;

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 pub use binary::BinaryHeaders;
 pub use fields::{object_error, read_time};
 pub use media_type::{MediaType, Mode};
-pub use recipients::{InvalidRecipient, MAX_RECIPIENTS};
+pub use recipients::{InvalidRecipient, MAX_RECIPIENTS, RecipientPlaces};
 pub use sound::unsound;
 pub(crate) use text::json as json_text;
 pub use text::{FRAMED, first_byte, json_kind, without_mark};
@@ -59,6 +59,8 @@ pub struct Event {
     /// The recipients that the event names; for types whose catalog names the places, filled by
     /// [`Event::resolve_recipients`].
     pub recipients: Vec<Recipient>,
+    /// Where the producer wrote the recipients, for the pointers of errors. It is not part of the wire form.
+    pub places: RecipientPlaces,
     /// Invalid recipients. They are not part of the wire form: the gateway refuses such an event, and the router
     /// notifies the other recipients.
     pub unusable: Vec<InvalidRecipient>,

@@ -72,7 +72,7 @@ impl Event {
             .map(|list| parse_channels(&list, &mut fields))
             .unwrap_or_default();
         let mut found = take_recipients(&mut fields);
-        if let Some(text) = fields.take_attribute("recipient", "expected user ids, comma-separated")
+        if let Some(text) = fields.take_ids("recipient", "expected user ids, comma-separated")
             && found.is_empty()
         {
             found = recipients::parse_extension(&text, &mut fields.errors);
@@ -137,10 +137,12 @@ fn with_data(
     data: Option<Arc<RawValue>>,
 ) -> (Found, Option<Arc<RawValue>>) {
     let data = data.or_else(|| RawValue::from_string("{}".to_owned()).ok().map(Arc::from));
-    let found = match &data {
-        Some(data) if found.is_empty() => recipients::in_data(data.get(), &mut fields.errors),
-        _ => found,
-    };
+    if let Some(data) = data.as_ref().filter(|_| found.is_empty()) {
+        let in_data = recipients::in_data(data.get(), &mut fields.errors);
+        if !in_data.is_empty() {
+            return (in_data, Some(Arc::clone(data)));
+        }
+    }
     (found, data)
 }
 
@@ -163,7 +165,11 @@ fn common(
     {
         fields.wrong("/expiresat", "range", "expected a time after sendat");
     }
-    let Found { recipients, unusable } = found;
+    let Found {
+        recipients,
+        places,
+        unusable,
+    } = found;
     if id.is_none() || event_type.is_none() || data.is_none() {
         fields
             .errors
@@ -175,6 +181,7 @@ fn common(
         event_type: event_type?,
         time,
         recipients,
+        places,
         unusable,
         priority,
         send_at,

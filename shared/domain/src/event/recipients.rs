@@ -2,11 +2,13 @@
 //! of its catalog type, in this order.
 
 mod item;
+mod places;
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use self::item::Item;
+pub use self::places::RecipientPlaces;
+use self::{item::Item, places::RecipientPlace};
 use super::{Event, fields::WireEvent, json_kind};
 use crate::{
     field_error::{FieldError, MAX_ERRORS, bounded, echo, end_full, escape_token, is_full, quoted},
@@ -35,6 +37,8 @@ pub struct InvalidRecipient {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) recipients: Vec<Recipient>,
+    /// Where the valid ones were written.
+    pub(super) places: RecipientPlaces,
     pub(super) unusable: Vec<InvalidRecipient>,
 }
 
@@ -49,17 +53,19 @@ impl Found {
 
     fn extend(&mut self, other: Self) {
         self.recipients.extend(other.recipients);
+        self.places.extend(other.places);
         self.unusable.extend(other.unusable);
     }
 
     /// Reads a recipient: an object, or a user id alone.
-    fn push(&mut self, value: &Value, pointer: &str) {
-        self.push_item((value, None), pointer);
+    fn push(&mut self, value: &Value, at: &str) {
+        self.push_item((value, None), RecipientPlace { at, index: None });
     }
 
     /// Reads a recipient. `repeated` is a member name that occurs twice in its object.
-    fn push_item(&mut self, (value, repeated): (&Value, Option<&str>), pointer: &str) {
+    fn push_item(&mut self, (value, repeated): (&Value, Option<&str>), place: RecipientPlace<'_>) {
         let mut errors = Vec::new();
+        let pointer = &*place.pointer();
         let recipient = match (value, repeated) {
             // Parsers differ in which of two members they use, so the recipient is not known.
             (_, Some(name)) => {
@@ -93,11 +99,17 @@ impl Found {
                 None
             }
         };
-        if let Some(recipient) = &recipient {
-            recipient.validate(pointer, &mut errors);
+        match (&recipient, value) {
+            (Some(recipient), Value::Object(_)) => recipient.validate(pointer, &mut errors),
+            // The user id stands alone: its place is the recipient's.
+            (Some(recipient), _) => recipient.validate_alone(pointer, &mut errors),
+            (None, _) => {}
         }
         match recipient {
-            Some(recipient) if errors.is_empty() => self.recipients.push(recipient),
+            Some(recipient) if errors.is_empty() => {
+                self.recipients.push(recipient);
+                self.places.push(place, value.is_object());
+            }
             recipient => {
                 let user_id = recipient
                     .as_ref()
@@ -167,7 +179,8 @@ fn collect<'v>(
     }
     found.recipients.reserve(values.len());
     for (index, value) in values.enumerate() {
-        found.push_item(value, &format!("{pointer}/{index}"));
+        let index = Some(index);
+        found.push_item(value, RecipientPlace { at: pointer, index });
     }
     found
 }
@@ -200,7 +213,19 @@ pub(super) fn parse_extension(text: &str, errors: &mut Vec<FieldError>) -> Found
     }
     let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty());
     let values: Vec<Value> = ids.map(Value::from).collect();
-    collect(values.iter().map(sound), POINTER, errors)
+    let mut found = Found::default();
+    if values.len() > MAX_RECIPIENTS {
+        errors.push(too_many(POINTER, values.len()));
+        return found;
+    }
+    if values.is_empty() {
+        found.places.name_nobody(POINTER);
+    }
+    // A pointer leads to the attribute: its text has no places of its own.
+    for value in &values {
+        found.push(value, POINTER);
+    }
+    found
 }
 
 /// Reads `data.recipients`. Data may have a member of this name that is no list and holds no recipients; this is an
@@ -263,9 +288,13 @@ impl Event {
             }
         }
         if found.len() > MAX_RECIPIENTS {
-            errors.push(too_many("/recipients", found.len()));
+            let first = pointers.first().map_or("/recipients", String::as_str);
+            errors.push(too_many(first, found.len()));
         }
         self.recipients = found.recipients;
+        if !self.recipients.is_empty() {
+            self.places = found.places;
+        }
         self.unusable = found.unusable;
         if errors.is_empty() {
             Ok(())
@@ -279,7 +308,8 @@ impl Event {
     pub fn no_recipient(&self) -> FieldError {
         match raw_in_data(self.data.get()).map(|raw| json_kind(raw.get().as_bytes())) {
             None | Some("a list") => {
-                FieldError::new("/recipients", "required", "expected at least one recipient")
+                let at = self.places.names_nobody().unwrap_or("/recipients");
+                FieldError::new(at, "required", "expected at least one recipient")
             }
             Some(kind) => FieldError::new("/data/recipients", "type", format!("{LIST}, not {kind}")),
         }

@@ -28,6 +28,9 @@ fn fault_from(error: &serde_json::Error, first_line: usize) -> String {
         Category::Syntax if error.to_string().starts_with("recursion limit exceeded") => {
             format!("the text is nested deeper than {MAX_LEVELS} levels, at {at}")
         }
+        Category::Syntax if error.to_string().starts_with("trailing characters") => {
+            format!("the JSON value ends before {at}, where more text follows")
+        }
         Category::Syntax => format!("the text cannot be read at {at}"),
         Category::Data => format!("the value at {at} is of another kind"),
         Category::Io => "the text could not be read to its end".to_owned(),
@@ -67,7 +70,18 @@ mod tests {
             ("{\"a\":\n tru}", "the text cannot be read at line 2, column 5"),
             ("{'a':1}", "the text cannot be read at line 1, column 2"),
             ("[1,]", "the text cannot be read at line 1, column 4"),
-            ("1 2", "the text cannot be read at line 1, column 3"),
+            (
+                "1 2",
+                "the JSON value ends before line 1, column 3, where more text follows",
+            ),
+            (
+                "{\"a\":1}\n}",
+                "the JSON value ends before line 2, column 1, where more text follows",
+            ),
+            (
+                "{} // note",
+                "the JSON value ends before line 1, column 4, where more text follows",
+            ),
         ] {
             assert_eq!(
                 fault(&serde_json::from_str::<Value>(text).unwrap_err()),

@@ -38,6 +38,9 @@ struct Detail {
     /// The violations of a `QuotaFailure`.
     #[serde(default)]
     violations: Vec<QuotaViolation>,
+    /// What an `ErrorInfo` says.
+    #[serde(default)]
+    metadata: Metadata,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +48,19 @@ struct QuotaViolation {
     /// The subject whose quota is exhausted, such as `project:x` or `device:y`.
     #[serde(default)]
     subject: String,
+    /// The quota, such as `fcm.googleapis.com/messages`.
+    #[serde(rename = "quotaMetric", default)]
+    metric: String,
+}
+
+/// The metadata of an `ErrorInfo`, with which Google's front ends refuse calls over a quota of the project
+/// (<https://cloud.google.com/apis/design/errors#error_info>).
+#[derive(Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    quota_metric: String,
+    #[serde(default)]
+    consumer: String,
 }
 
 #[derive(Deserialize)]
@@ -114,10 +130,12 @@ pub fn classify(answer: &ProviderResponse) -> SendOutcome {
             Scope::Platform,
             "the project's APNs or web push credential is not accepted",
         )),
-        (Some("QUOTA_EXCEEDED"), _) if is_one_targets_quota(&details) => {
-            over_quota(Scope::Address, "the device or topic is sent too many messages")
-        }
-        (Some("QUOTA_EXCEEDED"), _) | (None, 429) => over_quota(Scope::Account, "the project sends too fast"),
+        (Some("QUOTA_EXCEEDED"), _) => match subject_of_quota(&details) {
+            Scope::Address => over_quota(Scope::Address, "the device or topic is sent too many messages"),
+            Scope::Account => over_quota(Scope::Account, "the project sends too fast"),
+            unnamed => over_quota(unnamed, "the project sends too fast, or to this device"),
+        },
+        (None, 429) => over_quota(Scope::Account, "the project sends too fast"),
         (_, 401 | 403) => SendOutcome::Config(refusal(Scope::Account, "the service account is not accepted")),
         (None, 404) => SendOutcome::Config(refusal(Scope::Account, "the project does not exist")),
         (_, 429) => SendOutcome::Throttle(refusal(Scope::Account, "the project sends too fast")),
@@ -138,15 +156,29 @@ fn blames_the_token(details: &[Detail]) -> bool {
     violations.any(|violation| matches!(&*violation.field, "message.token" | "token"))
 }
 
-/// Whether `QUOTA_EXCEEDED` concerns only a device or a topic. Without a named subject it concerns the project.
-fn is_one_targets_quota(details: &[Detail]) -> bool {
-    let mut subjects = details
+/// The subject of `QUOTA_EXCEEDED`, which is the code of three quotas: of the project's messages, of those to a device, and of those to
+/// a topic (<https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>). A `QuotaFailure` says which; without it the quota may
+/// be a single device's.
+fn subject_of_quota(details: &[Detail]) -> Scope {
+    let failures = details
         .iter()
-        .filter(|detail| detail.kind.ends_with("google.rpc.QuotaFailure"))
-        .flat_map(|detail| &detail.violations)
-        .map(|violation| violation.subject.split(':').next().unwrap_or_default())
-        .peekable();
-    subjects.peek().is_some() && subjects.all(|kind| matches!(kind, "device" | "token" | "topic"))
+        .filter(|detail| detail.kind.ends_with("google.rpc.QuotaFailure"));
+    let violations: Vec<&QuotaViolation> = failures.flat_map(|detail| &detail.violations).collect();
+    let is_targets = |violation: &&QuotaViolation| {
+        let kind = violation.subject.split(':').next().unwrap_or_default();
+        matches!(kind, "device" | "token" | "topic")
+    };
+    let names = |violation: &&QuotaViolation| !violation.subject.is_empty() || !violation.metric.is_empty();
+    let is_project = |detail: &Detail| {
+        !detail.metadata.quota_metric.is_empty() || detail.metadata.consumer.starts_with("projects/")
+    };
+    if !violations.is_empty() && violations.iter().all(is_targets) {
+        Scope::Address
+    } else if violations.iter().any(names) || details.iter().any(is_project) {
+        Scope::Account
+    } else {
+        Scope::Unnamed
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +205,13 @@ mod tests {
         }
     }
 
+    /// Class and scope of an answer.
+    fn told(answer: &ProviderResponse) -> String {
+        let outcome = classify(answer);
+        let scope = outcome.refusal().unwrap().scope;
+        format!("{} {scope:?}", outcome.name()).to_lowercase()
+    }
+
     #[test]
     fn each_documented_code_has_its_meaning() {
         let violation = |field: &str| {
@@ -180,6 +219,49 @@ mod tests {
                 r#",{{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{{"field":"{field}"}}]}}"#
             )
         };
+        for (answer, expected) in [
+            (answer(404, "UNREGISTERED", ""), "address_dead address"),
+            (answer(400, "INVALID_ARGUMENT", ""), "terminal message"),
+            (
+                answer(400, "INVALID_ARGUMENT", &violation("message.token")),
+                "address_dead address",
+            ),
+            (
+                answer(400, "INVALID_ARGUMENT", &violation("message.data[0].value")),
+                "terminal message",
+            ),
+            (answer(403, "SENDER_ID_MISMATCH", ""), "address_dead address"),
+            (answer(401, "THIRD_PARTY_AUTH_ERROR", ""), "config platform"),
+            (answer(503, "UNAVAILABLE", ""), "retry account"),
+            (answer(500, "INTERNAL", ""), "retry account"),
+            (bare(502, "<html>bad gateway</html>"), "retry account"),
+            (
+                bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#),
+                "config account",
+            ),
+            (
+                bare(400, r#"{"error":{"status":"INVALID_ARGUMENT"}}"#),
+                "terminal message",
+            ),
+            (bare(404, "{}"), "config account"),
+            (bare(400, "<html>nginx</html>"), "terminal address"),
+            (bare(408, ""), "uncertain connection"),
+            (bare(200, "<html>captive portal</html>"), "uncertain connection"),
+            (bare(200, "{}"), "uncertain connection"),
+            (bare(200, r#"{"name":""}"#), "uncertain connection"),
+            (bare(302, ""), "uncertain connection"),
+        ] {
+            assert_eq!(
+                told(&answer),
+                expected,
+                "{}",
+                String::from_utf8_lossy(&answer.body)
+            );
+        }
+    }
+
+    #[test]
+    fn a_quota_concerns_the_target_or_the_project_that_the_details_name_and_without_any_it_is_unnamed() {
         let quota = |subject: &str| {
             format!(
                 r#",{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"subject":"{subject}"}}]}}"#
@@ -202,42 +284,44 @@ mod tests {
                 answer(429, "QUOTA_EXCEEDED", &quota("topic:news")),
                 "throttle address",
             ),
-            (answer(404, "UNREGISTERED", ""), "address_dead address"),
-            (answer(400, "INVALID_ARGUMENT", ""), "terminal message"),
+            (answer(429, "QUOTA_EXCEEDED", ""), "throttle unnamed"),
             (
-                answer(400, "INVALID_ARGUMENT", &violation("message.token")),
-                "address_dead address",
+                answer(
+                    429,
+                    "QUOTA_EXCEEDED",
+                    r#",{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{}]}"#,
+                ),
+                "throttle unnamed",
             ),
             (
-                answer(400, "INVALID_ARGUMENT", &violation("message.data[0].value")),
-                "terminal message",
-            ),
-            (answer(403, "SENDER_ID_MISMATCH", ""), "address_dead address"),
-            (answer(401, "THIRD_PARTY_AUTH_ERROR", ""), "config platform"),
-            (answer(429, "QUOTA_EXCEEDED", ""), "throttle account"),
-            (answer(503, "UNAVAILABLE", ""), "retry account"),
-            (answer(500, "INTERNAL", ""), "retry account"),
-            (bare(502, "<html>bad gateway</html>"), "retry account"),
-            (
-                bare(401, r#"{"error":{"status":"UNAUTHENTICATED"}}"#),
-                "config account",
+                answer(
+                    429,
+                    "QUOTA_EXCEEDED",
+                    r#",{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[
+                        {"quotaMetric":"fcm.googleapis.com/messages"}]}"#,
+                ),
+                "throttle account",
             ),
             (
-                bare(400, r#"{"error":{"status":"INVALID_ARGUMENT"}}"#),
-                "terminal message",
+                answer(
+                    429,
+                    "QUOTA_EXCEEDED",
+                    r#",{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED",
+                        "domain":"googleapis.com","metadata":{"consumer":"projects/12","quota_limit":"PerMinute"}}"#,
+                ),
+                "throttle account",
             ),
-            (bare(404, "{}"), "config account"),
-            (bare(400, "<html>nginx</html>"), "terminal address"),
-            (bare(408, ""), "uncertain connection"),
-            (bare(200, "<html>captive portal</html>"), "uncertain connection"),
-            (bare(200, "{}"), "uncertain connection"),
-            (bare(200, r#"{"name":""}"#), "uncertain connection"),
-            (bare(302, ""), "uncertain connection"),
+            (
+                bare(
+                    429,
+                    r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[
+                        {"@type":"type.googleapis.com/google.rpc.ErrorInfo","metadata":{"consumer":"projects/12"}}]}}"#,
+                ),
+                "throttle account",
+            ),
         ] {
-            let outcome = classify(&answer);
-            let scope = outcome.refusal().unwrap().scope;
             assert_eq!(
-                format!("{} {scope:?}", outcome.name()).to_lowercase(),
+                told(&answer),
                 expected,
                 "{}",
                 String::from_utf8_lossy(&answer.body)

@@ -7,10 +7,12 @@
 mod answer;
 mod check;
 mod config;
+mod endpoints;
 mod network;
 mod request;
 mod signature;
 
 pub use config::WebhookConfig;
+pub use endpoints::EndpointRules;
 pub use network::{Networks, is_public};
 pub use request::{NotSendable, WebhookRequests};

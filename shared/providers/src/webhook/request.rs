@@ -1,6 +1,6 @@
 //! Requests to endpoints.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carillon_domain::{Content, Timestamp};
 use http::{HeaderName, HeaderValue};
@@ -22,19 +22,35 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The reason for which no request is made to an endpoint, although one could be built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// The reason for which no request is made to an endpoint, in the order in which they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NotSendable {
+    /// The text is no URL of a host.
+    #[error("the endpoint's URL is invalid")]
+    Url,
+    /// The account allows no other scheme.
+    #[error("the endpoint's URL is not https, and the account does not allow others")]
+    NotHttps,
     /// None of the addresses of the endpoint's host may be called.
     #[error("the endpoint's address is not on the public internet")]
     Address,
 }
 
 impl NotSendable {
+    /// The stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Url => "endpoint-invalid",
+            Self::NotHttps => "endpoint-not-https",
+            Self::Address => "address-not-allowed",
+        }
+    }
+
     /// The refusal of the message.
     #[must_use]
     pub fn refusal(self) -> Refusal {
-        Refusal::new(Scope::Endpoint, "address-not-allowed", self.to_string())
+        Refusal::new(Scope::Endpoint, self.code(), self.to_string())
     }
 }
 
@@ -61,35 +77,42 @@ impl WebhookRequests {
         is_public(address) || self.allowed_networks.contain(address)
     }
 
+    /// Reads an endpoint's URL, and refuses it as far as it shows itself that it may not be called. Other names are checked when they
+    /// have been resolved.
+    pub(super) fn judge(&self, url: &str) -> Result<Url, NotSendable> {
+        let url = Url::parse(url).map_err(|_| NotSendable::Url)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_http => {}
+            _ => return Err(NotSendable::NotHttps),
+        }
+        let may_be_called = match url.host() {
+            Some(Host::Ipv4(ip)) => self.allows(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => self.allows(IpAddr::V6(ip)),
+            // Resolvers answer these names with the addresses of this machine (RFC 6761 §6.3).
+            Some(Host::Domain(name)) if is_localhost(name) => {
+                self.allows(Ipv4Addr::LOCALHOST.into()) || self.allows(Ipv6Addr::LOCALHOST.into())
+            }
+            Some(Host::Domain(_)) => true,
+            None => return Err(NotSendable::Url),
+        };
+        if may_be_called {
+            Ok(url)
+        } else {
+            Err(NotSendable::Address)
+        }
+    }
+
     /// Builds the signed request. `webhook-id` is the delivery's id, which is the same in each attempt and by which a receiver
     /// recognises a copy.
     pub fn build(&self, message: &OutgoingMessage, now: Timestamp) -> Result<ProviderRequest, Refusal> {
         let Content::Webhook { body } = &message.content else {
             return Err(wrong_content("the body of a webhook"));
         };
-        let refused = |code: &str, detail: &str| Refusal::new(Scope::Endpoint, code, detail);
-        let url = Url::parse(&message.to)
-            .map_err(|_| refused("endpoint-invalid", "the endpoint's URL is invalid"))?;
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http => {}
-            _ => {
-                let detail = "the endpoint's URL is not https, and the account does not allow others";
-                return Err(refused("endpoint-not-https", detail));
-            }
-        }
-        let literal = match url.host() {
-            Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
-            Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
-            Some(Host::Domain(_)) => None,
-            None => return Err(refused("endpoint-invalid", "the endpoint's URL has no host")),
-        };
-        // A name is checked when it has been resolved.
-        if literal.is_some_and(|address| !self.allows(address)) {
-            return Err(NotSendable::Address.refusal());
-        }
+        let url = self.judge(&message.to).map_err(NotSendable::refusal)?;
         if message.secrets.is_empty() {
-            return Err(refused("endpoint-without-secret", "the endpoint has no secret"));
+            let detail = "the endpoint has no secret";
+            return Err(Refusal::new(Scope::Endpoint, "endpoint-without-secret", detail));
         }
         let (id, seconds) = (message.delivery_id.to_string(), now.timestamp());
         let body = body.clone().into_bytes();
@@ -117,6 +140,13 @@ impl WebhookRequests {
     pub fn unanswered(&self, why: NoAnswer) -> SendOutcome {
         without_answer(why)
     }
+}
+
+/// Whether a name is `localhost`, or below it.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let top = name.rsplit('.').next().unwrap_or_default();
+    top.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]

@@ -183,6 +183,10 @@ impl<'e> Schema<'e> {
                 });
             }
         }
+        // The schema may rule the kinds out by keywords that name none, such as `not`.
+        if self.rules_out_kinds(schema, reading.kinds()) {
+            return Some("never of that kind".to_owned());
+        }
         // The rest concerns texts, so it decides only if nothing else than a text can be read.
         let kinds = self.kinds(schema)?;
         if kinds

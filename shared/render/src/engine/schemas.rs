@@ -165,6 +165,12 @@ impl<'e> Schema<'e> {
         is_out.then(|| never(schema, why()))
     }
 
+    /// Whether no value of these kinds fits a schema of the event's data.
+    pub(super) fn rules_out_kinds(self, schema: &Value, kinds: &[&str]) -> bool {
+        let is_of_type = !is_own(schema) && self.event_type.is_some();
+        is_of_type && !self.possible.may_fit(&[schema], &[&json!({ "type": kinds })])
+    }
+
     /// A field, as one object's schema has it, without the schemas beside it.
     fn own_field<'s>(self, schema: &'s Value, name: &str, holder: impl Fn() -> String) -> Inferred<'s> {
         let fields = schema.get("properties").and_then(Value::as_object);

@@ -251,3 +251,53 @@ fn a_variable_of_which_the_schema_leaves_something_open_is_permitted() {
         );
     }
 }
+
+#[test]
+fn a_kind_that_the_schema_rules_out_by_any_keyword_is_refused_and_one_that_some_data_has_is_not() {
+    let schema = json!({"type": "object", "properties": {
+        "quantity": {"not": {"type": ["string", "array", "object"]}},
+        "amount": {"allOf": [{"not": {"type": ["array", "object"]}}, {"not": {"type": "string"}}]},
+        "either": {"not": {"type": ["array", "object"]}},
+        "none": {"type": ["integer", "null"]},
+        "count": {"$ref": "#/$defs/count"},
+    }, "$defs": {"count": {"anyOf": [{"type": "integer"}, {"minimum": 1, "type": "number"}]}}});
+    for (template, sentence) in [
+        (
+            "{{len quantity}}",
+            "quantity is never of that kind by the schema of A: expected a list, an object or a text",
+        ),
+        (
+            "{{number (len amount)}}",
+            "amount is never of that kind by the schema of A: expected a list, an object or a text",
+        ),
+        (
+            "{{#each quantity}}x{{/each}}",
+            "quantity is never of that kind by the schema of A: expected a list or an object",
+        ),
+        (
+            "{{#if (gt (len count) 1)}}x{{/if}}y",
+            "count is a whole number or a number by the schema of A: expected a list",
+        ),
+        (
+            "{{t \"k\" n=(len count)}}",
+            "count is a whole number or a number by the schema of A: expected a list",
+        ),
+        (
+            "{{len none}}",
+            "none is a whole number or null by the schema of A: expected a list",
+        ),
+    ] {
+        let found = unfit(template, Some(&schema));
+        assert_eq!(found.len(), 1, "{template}: {found:?}");
+        assert_eq!(found[0].0, "wrong-kind", "{template}: {found:?}");
+        assert!(found[0].1.starts_with(sentence), "{template}: {found:?}");
+    }
+    for fine in [
+        "{{len either}}",
+        // In a condition, the length of null is 0.
+        "{{#if (gt (len none) 1)}}x{{/if}}y",
+        "{{#if (gt (len quantity) 1)}}x{{/if}}y",
+    ] {
+        assert_eq!(unfit(fine, Some(&schema)), [], "{fine}");
+    }
+}

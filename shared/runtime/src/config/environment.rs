@@ -175,6 +175,7 @@ fn is_of_section(error: &figment::Error) -> bool {
     matches!(&error.kind, Kind::InvalidType(_, expected) if expected.starts_with("struct ") || expected.contains("section"))
 }
 
-fn variable_of(key: &str) -> String {
+/// The variable that sets a key.
+pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }

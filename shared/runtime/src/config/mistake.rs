@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, fmt::Write as _};
 
 use figment::error::{Actual, Kind};
 
+use super::environment::variable_of;
 use crate::quoted::quoted;
 
 /// The longest part of a value that an error repeats, in characters.
@@ -76,11 +77,29 @@ pub(super) fn path(error: &figment::Error) -> Vec<String> {
     path
 }
 
+/// The environment variable or the flag that sets a key, or something above or below it.
+pub(super) struct SetBy {
+    /// Its original spelling.
+    pub(super) origin: String,
+    /// Whether it sets only a key below.
+    pub(super) is_below: bool,
+}
+
 /// Describes the error. `written` returns the place of a key that the environment or a flag set.
-pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<String>) -> Mistake {
+pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<SetBy>) -> Mistake {
     let path = path(error);
     let key = path.join(".");
-    let place = written(&key).or_else(|| file(error));
+    // A setting that is missing is set nowhere, so the variable of another setting of its section would mislead.
+    let is_lack = matches!(error.kind, Kind::MissingField(_) | Kind::Message(_));
+    let (place, lacks_variable) = match written(&key) {
+        Some(written) if written.is_below && is_lack && !written.origin.starts_with(FLAG) => {
+            let file = file(error);
+            let is_variable = file.is_none();
+            (file, is_variable)
+        }
+        Some(written) => (Some(written.origin), false),
+        None => (file(error), false),
+    };
     // A flag names its key. If its key is unknown from the section on, the section's name adds nothing.
     let names_key = |place: &str| {
         let flag = place.strip_prefix(FLAG).and_then(|flag| flag.strip_prefix(&key));
@@ -124,6 +143,9 @@ pub(super) fn describe(error: &figment::Error, written: impl Fn(&str) -> Option<
         }
         Kind::MissingField(name) => {
             let _ = write!(text, "{name} is missing");
+            if lacks_variable {
+                let _ = write!(text, " ({})", variable_of(&format!("{key}.{name}")));
+            }
         }
         Kind::Message(message) => text.push_str(message),
         other => {

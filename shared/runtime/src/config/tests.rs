@@ -291,6 +291,53 @@ fn all_mistakes_are_listed_and_none_that_only_follows_from_another() {
 }
 
 #[test]
+fn a_missing_setting_is_told_with_its_own_variable_and_not_with_that_of_another_setting() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Accounts {
+        accounts: BTreeMap<String, Account>,
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Account {
+        port: u16,
+        host: String,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("carillon.toml");
+    std::fs::write(&file, "[accounts.filed]\nport = 1\n").unwrap();
+    let said = |file: Option<&Path>, environment: &[(&str, &str)]| {
+        let pairs = environment.iter();
+        let layers = Layers {
+            defaults: Accounts::default(),
+            file,
+            environment: pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            flags: Vec::new(),
+        };
+        load(layers).unwrap_err().to_string()
+    };
+    assert_eq!(
+        said(None, &[("CARILLON_ACCOUNTS__MAIN__PORT", "80")]),
+        "accounts.main: host is missing (CARILLON_ACCOUNTS__MAIN__HOST)"
+    );
+    let filed = said(Some(&file), &[("CARILLON_ACCOUNTS__FILED__PORT", "80")]);
+    assert_eq!(
+        filed,
+        "accounts.filed: host is missing (CARILLON_ACCOUNTS__FILED__HOST)"
+    );
+    // A section that one variable sets as a whole is wrong there.
+    assert_eq!(
+        said(None, &[("CARILLON_ACCOUNTS__MAIN", "{port=80}")]),
+        "CARILLON_ACCOUNTS__MAIN: accounts.main: host is missing"
+    );
+    assert_eq!(
+        said(None, &[("CARILLON_ACCOUNTS__MAIN", "{port=\"x\",host=\"h\"}")]),
+        "CARILLON_ACCOUNTS__MAIN: accounts.main.port: expected a whole number from 0 to 65535, not \"x\""
+    );
+}
+
+#[test]
 fn a_setting_without_a_default_that_cannot_be_read_is_not_called_missing_too() {
     #[derive(Debug, Default, Serialize, Deserialize)]
     #[serde(default)]

@@ -38,7 +38,7 @@ enum Column<'a> {
     Bytes(Vec<Option<&'a [u8]>>),
     Uuid(Vec<Option<Uuid>>),
     Time(Vec<Option<Timestamp>>),
-    Int(Vec<i32>),
+    Int(Vec<Option<i32>>),
     Big(Vec<i64>),
     Bool(Vec<bool>),
 }
@@ -105,6 +105,10 @@ impl<'a> Input<'a> {
     }
 
     pub(crate) fn int(self, name: &'static str, values: impl Iterator<Item = i32>) -> Self {
+        self.column(name, Column::Int(values.map(Some).collect()))
+    }
+
+    pub(crate) fn opt_int(self, name: &'static str, values: impl Iterator<Item = Option<i32>>) -> Self {
         self.column(name, Column::Int(values.collect()))
     }
 

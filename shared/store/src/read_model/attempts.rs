@@ -1,10 +1,18 @@
 //! The steps of deliveries' timelines: those of attempts (table `attempts`), and the decision to send (columns of
 //! `deliveries`).
 
-use carillon_domain::{DeliveryId, DeliveryState, DeliveryStatus, Timestamp, status::TimelineStep};
-use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use super::{AttemptRow, StepView, merge::precedence};
+use carillon_domain::{
+    DeliveryId, DeliveryState, DeliveryStatus, Timestamp, clock::later, status::TimelineStep,
+};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{AttemptRow, DeliveryView, StepView, merge::precedence};
 use crate::{
     columns::int,
     db::{Document, Input, Session, Tx, fetch},
@@ -12,11 +20,20 @@ use crate::{
 };
 
 const STEPS: &str = "an attempt's steps";
+/// The longest time by which the clock of a provider, whose receipt may have set a delivery's state, is behind ours.
+const BEHIND: Duration = Duration::from_hours(24);
+
+/// The rows of deliveries' present attempts, and of those before them. A step is between the delivery's creation and its last change,
+/// so PostgreSQL need not read the partitions of other days.
+const PRESENT: &str = "SELECT a.delivery_id, a.attempt, a.due_at, a.counted
+    FROM input i JOIN attempts a ON a.created_at = i.created_at AND a.delivery_id = i.id AND a.generation = i.generation
+        AND a.attempt >= i.attempt - 1 AND a.attempt <= i.attempt AND a.at >= i.created_at AND a.at < i.until";
 
 #[derive(sqlx::FromRow)]
 struct Row {
     generation: i32,
     attempt: i32,
+    counted: Option<i32>,
     provider: Option<String>,
     due_at: Option<Timestamp>,
     steps: Document,
@@ -45,13 +62,14 @@ pub(super) async fn insert(tx: &mut Tx, rows: &[AttemptRow]) -> Result<(), Store
                 None => digest(row, steps),
             }),
         )
+        .opt_int("counted", rows.iter().map(|row| row.counted.map(int)))
         .opt_text("provider", rows.iter().map(|row| row.provider.as_deref()))
         .opt_time("due_at", rows.iter().map(|row| row.due_at))
         .json("steps", documents().map(|steps| Some(steps.into())))
         .execute(
             tx.conn(),
-            "INSERT INTO attempts (created_at, delivery_id, generation, attempt, at, digest, provider, due_at, steps)
-            SELECT created_at, delivery_id, generation, attempt, at, digest, provider, due_at, steps
+            "INSERT INTO attempts (created_at, delivery_id, generation, attempt, at, digest, counted, provider, due_at, steps)
+            SELECT created_at, delivery_id, generation, attempt, at, digest, counted, provider, due_at, steps
             FROM input WHERE true
             ON CONFLICT (created_at, delivery_id, generation, attempt, at, digest) DO NOTHING",
         )
@@ -91,7 +109,7 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
     )?;
     let rows = fetch!(
         all, session => Row,
-        "SELECT generation, attempt, provider, due_at, steps FROM attempts
+        "SELECT generation, attempt, counted, provider, due_at, steps FROM attempts
         WHERE created_at = (SELECT d.created_at FROM deliveries d WHERE d.id = $1) AND delivery_id = $1",
         id.0
     )?;
@@ -101,6 +119,7 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
             at,
             status: DeliveryStatus::Queued,
             attempt: 0,
+            attempts: 0,
             generation: 0,
             provider: None,
             code,
@@ -108,13 +127,22 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
             due_at: None,
         });
     }
+    // A receipt names its attempt, whose number among those that count stands in the worker's record.
+    let mut counted = BTreeMap::new();
+    for row in &rows {
+        let known = counted.entry((row.generation, row.attempt)).or_insert(None);
+        *known = row.counted.max(*known);
+    }
     for row in rows {
+        let counted = counted.get(&(row.generation, row.attempt)).copied().flatten();
+        let attempts = counted.unwrap_or(row.attempt).unsigned_abs();
         let steps: Vec<TimelineStep> = row.steps.parse(STEPS)?;
         let last = steps.len().saturating_sub(1);
         timeline.extend(steps.into_iter().enumerate().map(|(index, step)| StepView {
             at: step.at,
             status: step.status,
             attempt: row.attempt.unsigned_abs(),
+            attempts,
             generation: row.generation.unsigned_abs(),
             provider: row.provider.clone(),
             code: step.code,
@@ -125,6 +153,56 @@ pub(super) async fn timeline(session: &mut Session, id: DeliveryId) -> Result<Ve
     timeline.sort_by(|a, b| order(a).cmp(&order(b)));
     timeline.dedup_by(|a, b| key(a) == key(b));
     Ok(timeline)
+}
+
+#[derive(sqlx::FromRow)]
+struct PresentAttempt {
+    delivery_id: Uuid,
+    attempt: i32,
+    due_at: Option<Timestamp>,
+    counted: Option<i32>,
+}
+
+/// Fills in what the steps say of deliveries: the number of attempts that count, and the time of the next attempt. Deliveries that were
+/// tried once at most and do not wait are complete, so usually nothing is read.
+pub(super) async fn fill(session: &mut Session, views: &mut [DeliveryView]) -> Result<(), StoreError> {
+    let is_waiting = |view: &DeliveryView| view.status == DeliveryStatus::Retrying;
+    let open: Vec<&DeliveryView> = views
+        .iter()
+        .filter(|view| view.attempt > 1 || is_waiting(view))
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<PresentAttempt> = Input::new(open.len())
+        .uuid("id", open.iter().map(|view| view.id.0))
+        .time("created_at", open.iter().map(|view| view.created_at))
+        .int("generation", open.iter().map(|view| int(view.generation)))
+        .int("attempt", open.iter().map(|view| int(view.attempt)))
+        .time("until", open.iter().map(|view| later(view.updated_at, BEHIND)))
+        .fetch(session.conn(), PRESENT)
+        .await?;
+    let mut by_delivery: HashMap<Uuid, Vec<PresentAttempt>> = HashMap::new();
+    for row in rows {
+        by_delivery.entry(row.delivery_id).or_default().push(row);
+    }
+    for view in views {
+        let Some(rows) = by_delivery.get(&view.id.0) else {
+            continue;
+        };
+        let (attempt, is_waiting) = (int(view.attempt), is_waiting(view));
+        let present = rows.iter().filter(|row| row.attempt == attempt);
+        // An attempt that no worker began, such as a cancelled one, leaves the number of those before it.
+        let counted = present.clone().filter_map(|row| row.counted).max();
+        let counted = counted.or_else(|| rows.iter().filter_map(|row| row.counted).max());
+        if let Some(counted) = counted {
+            view.attempts = counted.unsigned_abs();
+        }
+        if is_waiting {
+            view.next_attempt_at = present.filter_map(|row| row.due_at).max();
+        }
+    }
+    Ok(())
 }
 
 /// The identity of a step within its delivery.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use carillon_domain::{DeliveryId, DeliveryStatus, EventId, TenantId, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::{DeliveryFilter, DeliveryView};
+use super::{DeliveryFilter, DeliveryView, attempts};
 use crate::{
     columns,
     db::{Dynamic, Input, Session},
@@ -75,6 +75,7 @@ impl Row {
             provider_message_id: self.provider_message_id,
             error_code: self.error_code,
             attempt: self.attempt.unsigned_abs(),
+            attempts: self.attempt.unsigned_abs(),
             generation: self.generation.unsigned_abs(),
             template: self
                 .template
@@ -83,6 +84,7 @@ impl Row {
                 .map_err(|_| StoreError::Corrupt {
                     what: "a template's name",
                 })?,
+            next_attempt_at: None,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
@@ -127,10 +129,12 @@ pub(super) async fn page(
         .value(page.rows() + 1);
     let rows: Vec<Row> = query.fetch(session.conn()).await?;
     let views = rows.into_iter().map(Row::view).collect::<Result<Vec<_>, _>>()?;
-    Ok(PageOf::cut(views, &page, |view| Cursor {
+    let mut found = PageOf::cut(views, &page, |view| Cursor {
         at: view.created_at,
         id: view.id.0,
-    }))
+    });
+    attempts::fill(session, &mut found.items).await?;
+    Ok(found)
 }
 
 /// The columns that a search covers.
@@ -191,7 +195,9 @@ pub(super) async fn one(
     let mut query = Dynamic::new(SELECT);
     query.value(tenant.as_str()).sql(" AND id = ").value(id.0);
     let rows: Vec<Row> = query.fetch(session.conn()).await?;
-    rows.into_iter().next().map(Row::view).transpose()
+    let mut view = rows.into_iter().next().map(Row::view).transpose()?;
+    attempts::fill(session, view.as_mut_slice()).await?;
+    Ok(view)
 }
 
 /// Returns the deliveries oldest first.
@@ -207,7 +213,9 @@ pub(super) async fn by_ids(
         .fetch(session.conn(), BY_IDS)
         .await?;
     rows.sort_by_key(|row| (row.created_at, row.id));
-    rows.into_iter().map(Row::view).collect()
+    let mut views = rows.into_iter().map(Row::view).collect::<Result<Vec<_>, _>>()?;
+    attempts::fill(session, &mut views).await?;
+    Ok(views)
 }
 
 #[cfg(test)]

@@ -94,6 +94,7 @@ pub(super) async fn apply(
             created_at: receipt.accepted_at,
             generation: receipt.generation,
             attempt: receipt.attempt,
+            counted: None,
             provider: Some(Arc::clone(&receipt.provider)),
             due_at: None,
             steps: vec![receipt.step.clone()],

@@ -140,6 +140,8 @@ pub struct AttemptRow {
     pub generation: u32,
     /// Number of the attempt, from 1; 0 before the first.
     pub attempt: u32,
+    /// The number of attempts up to this one that count against the retry policy; `None` if the record does not say.
+    pub counted: Option<u32>,
     /// The provider account that was asked.
     pub provider: Option<Arc<str>>,
     /// The due time of the next attempt, if one follows the last step.
@@ -215,12 +217,18 @@ pub struct DeliveryView {
     pub provider_message_id: Option<String>,
     /// The structured error code.
     pub error_code: Option<String>,
-    /// Number of the attempt, from 1; 0 before the first.
+    /// Number of the attempt, from 1; 0 before the first. Every attempt has a number of its own, also one that does not count.
     pub attempt: u32,
+    /// The number of attempts so far that count against the retry policy. An attempt does not count if the account was throttled or
+    /// parked. The same as `attempt` where a worker of the former release did not say.
+    pub attempts: u32,
     /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
     /// The template that was rendered.
     pub template: Option<TemplateRef>,
+    /// The time that is set for the next attempt, while it waits for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
     /// The time at which the bus took its event.
     pub created_at: Timestamp,
     /// The time at which it reached its status.
@@ -234,8 +242,10 @@ pub struct StepView {
     pub at: Timestamp,
     /// The status that it led to.
     pub status: DeliveryStatus,
-    /// Number of the attempt, from 1.
+    /// Number of the attempt, from 1; 0 before the first. Every attempt has a number of its own, also one that does not count.
     pub attempt: u32,
+    /// The number of attempts up to this one that count against the retry policy, as in [`DeliveryView::attempts`].
+    pub attempts: u32,
     /// Generation: 0, plus 1 for each replay.
     pub generation: u32,
     /// The provider account that was asked.

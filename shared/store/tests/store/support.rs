@@ -194,6 +194,7 @@ pub(crate) fn attempt_row(row: &DeliveryRow) -> AttemptRow {
         created_at: row.created_at,
         generation: row.state.generation,
         attempt: row.state.attempt,
+        counted: None,
         provider: row.provider.clone(),
         due_at: None,
         steps: vec![TimelineStep {

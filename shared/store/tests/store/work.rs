@@ -246,3 +246,39 @@ async fn an_attempt_without_outcome_gets_a_new_owner_once_after_its_lease_or_its
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_proof_is_the_outcome_of_a_claimed_attempt_that_has_none_and_the_owner_learns_that_it_is_late() {
+    on_each(async |store| {
+        let ledger = store.send_ledger();
+        let [open, ended, unclaimed] = [1, 2, 3].map(|number| send_key(number, 1));
+        ledger
+            .claim(&[send(store, open, 1), send(store, ended, 1)])
+            .await
+            .unwrap();
+        let own = || vec![(ended, outcome(&json!("own")))];
+        assert!(ledger.record(own()).await.unwrap());
+        assert!(!ledger.record(own()).await.unwrap(), "its answer was lost");
+        let proofs = [open, ended, unclaimed].map(|key| (key, outcome(&json!("proof"))));
+        let recorded = ledger.prove(&proofs).await.unwrap();
+        assert_eq!(recorded, [open].into());
+        assert!(ledger.prove(&proofs).await.unwrap().is_empty(), "once");
+        assert!(
+            !ledger
+                .record(vec![(open, outcome(&json!("late")))])
+                .await
+                .unwrap()
+        );
+        let mut taken = ledger.taken(&[open, ended, unclaimed]).await.unwrap();
+        taken.sort_by_key(|(key, _)| *key);
+        let outcomes: Vec<_> = taken
+            .into_iter()
+            .map(|(key, taken)| (key, taken.outcome))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [(open, Some(json!("proof"))), (ended, Some(json!("own")))]
+        );
+    })
+    .await;
+}

@@ -36,7 +36,7 @@ pub(super) enum Line {
     Refused(Vec<Refusal>),
 }
 
-/// Reads lines from the pieces of a file.
+/// Reads lines from the pieces of a file's text.
 pub(super) struct Lines {
     reader: Reader,
     now: Timestamp,
@@ -52,7 +52,6 @@ pub(super) struct Lines {
     begins_at: u64,
     /// The number of quotation marks in the present record.
     quotes: usize,
-    has_begun: bool,
 }
 
 impl Lines {
@@ -68,18 +67,12 @@ impl Lines {
             is_too_long: false,
             begins_at: 1,
             quotes: 0,
-            has_begun: false,
         }
     }
 
     /// The next line of a piece, which is removed from the piece. `None` at the end of the piece. The error is about
     /// the heading.
     pub(super) fn next(&mut self, piece: &mut &[u8], is_end: bool) -> Result<Option<Line>, FieldError> {
-        if !self.has_begun {
-            // A byte order mark, which spreadsheets write. A piece that is shorter than it has none.
-            *piece = piece.strip_prefix(b"\xef\xbb\xbf").unwrap_or(piece);
-            self.has_begun = !piece.is_empty();
-        }
         while !piece.is_empty() || is_end {
             if self.text_len == 0 && self.ends_len == 0 && !self.is_too_long {
                 self.begins_at = self.reader.line();
@@ -140,7 +133,11 @@ impl Lines {
             return Ok(Some(whole(line, "too-large", text)));
         }
         let Ok(text) = std::str::from_utf8(&self.text[..self.text_len]) else {
-            return Ok(Some(whole(line, "encoding", "expected UTF-8")));
+            return Ok(Some(whole(
+                line,
+                "encoding",
+                "expected UTF-8, not bytes of another encoding, such as Windows-1252",
+            )));
         };
         let mut from = 0;
         let mut fields = Vec::with_capacity(self.ends_len);

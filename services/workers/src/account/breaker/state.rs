@@ -37,6 +37,8 @@ pub(super) struct State {
     refused: HashSet<u64>,
     /// Hashes of the domains that deferred messages since the last success.
     domains: HashSet<u64>,
+    /// Hashes of the addresses whose messages were refused since the last success for a rate that may be the account's.
+    throttled: HashSet<u64>,
     /// Hashes of the addresses whose messages were refused because of the account since the last success.
     suspects: HashSet<u64>,
     /// The code of the refusal that has parked the account.
@@ -113,6 +115,9 @@ impl State {
                     self.domains.insert(self.hasher.hash_one(part));
                 }
             }
+            (Class::Throttle, Some(Scope::Unnamed)) if self.throttled.len() < policy::ADDRESSES_IN_A_ROW => {
+                self.throttled.insert(self.hasher.hash_one(&message.to));
+            }
             (Class::Retry | Class::Uncertain, Some(Scope::Account | Scope::Connection)) => {
                 self.failures = self.failures.saturating_add(1);
             }
@@ -133,6 +138,7 @@ impl State {
             failures: self.failures,
             refused: self.refused.len(),
             domains: self.domains.len(),
+            throttled: self.throttled.len(),
             suspects: self.suspects.len(),
             is_refuted: outcome
                 .refusal()

@@ -247,6 +247,35 @@ async fn throttles_in_a_row_that_name_no_time_back_off_and_a_success_begins_anew
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_that_may_be_a_devices_pauses_the_account_only_when_many_devices_get_it_and_parks_it_never() {
+    let wait = Duration::from_mins(1);
+    let unnamed = || SendOutcome::Throttle(refusal(Scope::Unnamed).after(Some(wait)));
+    let mut script: Vec<_> = (0..20).map(|_| unnamed()).collect();
+    script.push(SendOutcome::Ok { message_id: None });
+    script.extend((0..10).map(|_| unnamed()));
+    let account = account(script);
+    for _ in 0..20 {
+        let ruled = send(&account).await.unwrap();
+        assert!(
+            matches!(ruled.course, Course::Wait(own) if own >= wait),
+            "only the device's message waits: {:?}",
+            ruled.course
+        );
+    }
+    assert!(account.breaker.is_open(), "one device");
+    send_to(&account, 0..1).await;
+    send_to(&account, 0..9).await;
+    assert!(account.breaker.is_open(), "a success began the run anew");
+    send_to(&account, 9..10).await;
+    assert!(!account.breaker.is_open(), "ten devices in a row");
+    let told = account.breaker.complaint().unwrap().to_string();
+    assert!(told.contains("p is paused"), "{told}");
+    // The wait has at most a tenth of jitter.
+    tokio::time::advance(wait + wait / 10).await;
+    assert!(account.breaker.is_open());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_ends_between_the_look_and_the_wait_is_not_missed() {
     let account = account(vec![config()]);
     assert!(send(&account).await.is_some());

@@ -182,7 +182,7 @@ fn an_invalid_recipient_is_set_aside_with_its_errors() {
             "/recipients/3/timezone",
             "/recipients/4",
             "/recipients/5/user",
-            "/recipients/6/user_id",
+            "/recipients/6",
         ]
     );
     // Invalid recipients are not part of the wire form, and later places of recipients are not searched.
@@ -226,4 +226,71 @@ fn an_event_with_a_repeated_member_is_refused_with_its_name() {
         defaults(),
     );
     assert_eq!(pointers(plain), [("/data".to_owned(), "duplicate".to_owned())]);
+}
+
+#[test]
+fn errors_about_recipients_point_to_the_place_where_the_producer_wrote_them() {
+    let structured = |members: &str| {
+        let json = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"T",{members}}}"#);
+        Event::from_cloudevent(json.as_bytes(), defaults())
+    };
+    let long = "x".repeat(256);
+    for (members, places) in [
+        (
+            r#""recipients":["a",{"user_id":"b"},7]"#,
+            &["/recipients/0", "/recipients/1/user_id", "/recipients/2"][..],
+        ),
+        (r#""recipient":"a, b""#, &["/recipient", "/recipient"]),
+        (r#""recipient":42"#, &["/recipient"]),
+        (
+            r#""data":{"recipients":[{"user_id":"a"},"b"]}"#,
+            &["/data/recipients/0/user_id", "/data/recipients/1"],
+        ),
+    ] {
+        let event = structured(members).unwrap();
+        let found: Vec<String> = (0..event.recipients.len())
+            .map(|index| event.places.user_pointer(index))
+            .collect();
+        assert_eq!(found, places, "{members}");
+    }
+    let mut event = structured(r#""data":{"to":{"id":"a"},"more":["b",{"user_id":"c"}]}"#).unwrap();
+    let places = ["/data/to/id".to_owned(), "/data/more".to_owned()];
+    event.resolve_recipients(&places).unwrap();
+    let found: Vec<String> = (0..3).map(|index| event.places.user_pointer(index)).collect();
+    assert_eq!(found, ["/data/to/id", "/data/more/0", "/data/more/1/user_id"]);
+
+    for (recipient, pointer) in [
+        (format!("\"a,{long}\""), "/recipient"),
+        (format!("[\"a\",\"{long}\"]"), "/recipient"),
+    ] {
+        let event = structured(&format!(r#""recipient":{recipient}"#));
+        let errors = event.map_or_else(|errors| errors, |event| event.recipient_errors());
+        assert_eq!(errors[0].pointer, pointer, "{recipient}");
+    }
+    let listed = structured(&format!(r#""recipients":["a","{long}"]"#)).unwrap();
+    assert_eq!(listed.recipient_errors()[0].pointer, "/recipients/1");
+    let nobody = structured(r#""recipient":" ,""#).unwrap();
+    assert_eq!(nobody.no_recipient().pointer, "/recipient");
+}
+
+#[test]
+fn true_and_false_are_no_recipients_although_they_are_attributes() {
+    for (recipient, message) in [
+        ("true", "expected user ids, comma-separated, not true"),
+        ("false", "expected user ids, comma-separated, not false"),
+        ("1.5", "expected user ids, comma-separated, not 1.5"),
+        ("{}", "expected user ids, comma-separated, not {}"),
+    ] {
+        let json =
+            format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"T","recipient":{recipient}}}"#);
+        let errors = Event::from_cloudevent(json.as_bytes(), defaults()).unwrap_err();
+        assert_eq!(
+            (&*errors[0].pointer, &*errors[0].code, &*errors[0].message),
+            ("/recipient", "type", message)
+        );
+    }
+    // A header has no types: the user may be called so.
+    let headers = binary(&[("id", "1"), ("recipient", "true")]);
+    let event = Event::from_binary(&headers, b"", defaults()).unwrap();
+    assert_eq!(event.recipients, [Recipient::user("true")]);
 }

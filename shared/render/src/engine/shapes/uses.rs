@@ -170,7 +170,8 @@ impl<'e> Shapes<'e> {
             .see(expr, scope)
             .schema()
             .and_then(|schema| self.schema.kinds(schema));
-        kinds.is_some_and(|kinds| kinds.contains(&"null"))
+        // A schema that names no kinds may take null.
+        kinds.is_none_or(|kinds| kinds.contains(&"null"))
     }
 
     /// Refuses the place of a block where none is given.
