@@ -14,6 +14,7 @@ use carillon_domain::{Event, Lane, event::Defaults};
 use carillon_gateway::{GatewayConfig, GatewayDeps};
 use carillon_providers::ProvidersConfig;
 use carillon_runtime::{
+    Shutdown,
     http::{ClientOptions, Readiness, client},
     telemetry::MetricsHandle,
 };
@@ -122,6 +123,7 @@ fn gateway(bed: &Bed) -> Router {
         config: GatewayConfig::default(),
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),
+        shutdown: Shutdown::new(),
     };
     carillon_gateway::router(deps, |_| Vec::new())
 }

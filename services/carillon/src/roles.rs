@@ -216,6 +216,7 @@ fn gateway(foundation: &Foundation) -> anyhow::Result<Router> {
         config: foundation.config.gateway.clone(),
         readiness: foundation.readiness.clone(),
         metrics: foundation.metrics.clone(),
+        shutdown: foundation.shutdown.clone(),
     };
     let templates = TemplatesApi {
         store: foundation.store.clone(),

@@ -13,6 +13,7 @@ use carillon_store::{
     send_ledger::Taken,
 };
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::{
@@ -27,8 +28,9 @@ use crate::{
 const ACKNOWLEDGED: &str = "acknowledged";
 
 /// The effect of an acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum AcknowledgeResult {
     /// It is noted.
     Acknowledged,

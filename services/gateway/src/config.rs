@@ -71,6 +71,16 @@ pub struct GatewayConfig {
     /// The most calls with receipts of one provider account in a second.
     #[serde(deserialize_with = "number::between::<_, _, 1, 1_000_000>")]
     pub receipts_per_second: u32,
+    /// The most open live views of the dashboard, each of which holds a connection; 0 turns them off. One key has an eighth
+    /// of them at most, and one tenant a quarter.
+    #[serde(deserialize_with = "number::between::<_, _, 0, 100_000>")]
+    pub max_live_views: usize,
+    /// The time between two looks for rows that are new to live views.
+    #[serde(
+        deserialize_with = "duration::between::<_, 100, 3_600_000>",
+        serialize_with = "duration::serialize"
+    )]
+    pub live_interval: Duration,
     /// The lease of a gateway's claim. After it, another gateway may publish an event whose publishing was not finished.
     #[serde(
         deserialize_with = "duration::between::<_, 1_000, 3_600_000>",
@@ -92,6 +102,8 @@ impl Default for GatewayConfig {
             tenant: ShareConfig::of_tenant(),
             max_batch_bytes: 8 << 20,
             receipts_per_second: 2_000,
+            max_live_views: 256,
+            live_interval: Duration::from_secs(2),
             claim_lease: Duration::from_secs(10),
             public_url: None,
         }

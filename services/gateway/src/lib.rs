@@ -16,6 +16,7 @@ mod ingest;
 mod input;
 mod letters;
 mod limits;
+mod live;
 mod openapi;
 mod privacy;
 mod receipts;
@@ -49,13 +50,14 @@ pub fn router(deps: GatewayDeps, extensions: impl FnOnce(&GatewayState) -> Vec<E
     let (routes, document) = routes.split_for_parts();
     let document = openapi::finish(&document);
     let docs = docs::router(&document);
+    let of_pages = routes.clone().with_state(state.clone());
     let api = routes
         .merge(openapi::route(&document))
         .layer(from_fn_with_state(state.clone(), admission::admit))
         .with_state(state.clone());
     let all = api
         .merge(unsubscribe::router(state.clone()))
-        .merge(dashboard::router(state))
+        .merge(dashboard::router(state, of_pages))
         .merge(docs)
         .merge(operations);
     fallback::wrap(all)

@@ -6,7 +6,7 @@ use carillon_bus::Bus;
 use carillon_domain::{TenantId, UserId, clock::SharedClock, unsubscribe::UnsubscribeLinks};
 use carillon_providers::{ReferenceKey, webhook::EndpointRules};
 use carillon_render::Renderer;
-use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
+use carillon_runtime::{Shutdown, http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{Store, catalog_cache::CatalogCache, quota::Quotas};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -41,6 +41,8 @@ pub struct GatewayDeps {
     pub readiness: Readiness,
     /// The source of `/metrics`.
     pub metrics: MetricsHandle,
+    /// The end of the process: with its soft signal, live views end.
+    pub shutdown: Shutdown,
 }
 
 /// The gateway's state; clones share it.

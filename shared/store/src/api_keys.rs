@@ -6,16 +6,17 @@ use async_trait::async_trait;
 use carillon_domain::{TenantId, Timestamp};
 use parking_lot::RwLock;
 use rand::Rng as _;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+pub use crate::principal::{Principal, Role};
 use crate::{
+    audit_log::{self, AuditAction},
     batcher::{Batcher, Gathered, Work},
     columns,
-    db::{Db, Input, fetch, write_one},
+    db::{Db, Input, again, execute, fetch, write_one},
     error::StoreError,
 };
 
@@ -27,34 +28,6 @@ const BATCH: usize = 256;
 /// The least time between two writes of `last_used_at`.
 const USED: Duration = Duration::from_mins(1);
 
-/// The permissions of a key. Each role includes those of the roles before it.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    AsRefStr,
-    Display,
-    EnumString,
-    IntoStaticStr,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Sends, replays and edits users, besides reading.
-    Operator,
-    /// Everything, including API keys.
-    Admin,
-}
-
 /// A key that was just created. Its secret is shown only here.
 #[derive(Clone)]
 pub struct NewKey {
@@ -62,19 +35,6 @@ pub struct NewKey {
     pub id: Uuid,
     /// `ck_<id>_<secret>`: the text that the client sends.
     pub secret: String,
-}
-
-/// The holder of a verified key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// The key.
-    pub key_id: Uuid,
-    /// The key's name.
-    pub name: String,
-    /// The tenant to whose data the key gives access.
-    pub tenant: TenantId,
-    /// The key's permissions.
-    pub role: Role,
 }
 
 /// A key as it appears in a list.
@@ -268,7 +228,32 @@ impl ApiKeys {
             .collect()
     }
 
-    /// Revokes a key; `false` if no key with that id is in force.
+    /// Revokes a key of the caller's tenant, and notes it in the audit log; `false` if no key with that id is in force.
+    pub async fn revoke_as(&self, who: &Principal, id: Uuid, route: &str) -> Result<bool, StoreError> {
+        let is_revoked = again(|| async {
+            let now = self.db.now();
+            let mut tx = self.db.begin().await?;
+            let revoked = execute!(
+                tx,
+                "UPDATE api_keys SET revoked_at = $1 WHERE tenant = $2 AND id = $3 AND revoked_at IS NULL",
+                now,
+                who.tenant.as_str(),
+                id
+            )?;
+            if revoked == 0 {
+                return Ok(false);
+            }
+            audit_log::append(&mut tx, who, AuditAction::Revoke, route, now).await?;
+            tx.commit().await?;
+            Ok(true)
+        })
+        .await?;
+        self.believed.write().remove(&id);
+        Ok(is_revoked)
+    }
+
+    /// Revokes a key without an entry in the audit log, for the command line, which needs no key; `false` if no key with
+    /// that id is in force.
     pub async fn revoke(&self, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
         let revoked = write_one!(
             self.db,

@@ -1,7 +1,7 @@
 //! The audit log (table `audit_log`): which API key was shown hidden values, changed the suppression list, worked dead
-//! letters off, handled their causes, cancelled or acknowledged something, when and on which route; and which provider
-//! account's report lifted an opt-out. An entry is written before the values are shown, or together with the change,
-//! and is never deleted.
+//! letters off, handled their causes, cancelled or acknowledged something, published a template or revoked a key, when and on
+//! which route; and which provider account's report lifted an opt-out. An entry is written before the values are
+//! shown, or together with the change, and is never deleted.
 
 use carillon_domain::{TenantId, Timestamp};
 use serde::Serialize;
@@ -9,11 +9,11 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 use crate::{
-    api_keys::Principal,
     columns,
     db::{Db, Dynamic, Tx, execute, write_one},
     error::StoreError,
     page::{Cursor, Page, PageOf},
+    principal::Principal,
 };
 
 /// An audited action.
@@ -51,6 +51,10 @@ pub enum AuditAction {
     Unignore,
     /// A replay of a cause was planned.
     Plan,
+    /// A version of a template was published.
+    Publish,
+    /// An API key was revoked.
+    Revoke,
 }
 
 /// An entry of the audit log.

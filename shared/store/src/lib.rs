@@ -11,6 +11,7 @@ mod facts;
 mod fault;
 mod lease;
 mod page;
+mod principal;
 mod redis_link;
 mod store;
 mod urls;

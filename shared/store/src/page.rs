@@ -34,14 +34,20 @@ impl Page {
     }
 }
 
-/// The position of a row in a list; opaque to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The position of a row in a list; opaque to clients. Positions are ordered by time, then by id, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
     pub(crate) at: Timestamp,
     pub(crate) id: Uuid,
 }
 
 impl Cursor {
+    /// The position of a row with this time and id.
+    #[must_use]
+    pub fn new(at: Timestamp, id: Uuid) -> Self {
+        Self { at, id }
+    }
+
     /// Parses a cursor from an earlier page; `None` if the text is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

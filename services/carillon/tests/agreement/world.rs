@@ -16,7 +16,7 @@ use carillon_domain::{Catalog, Clock as _, Lane, TenantId};
 use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
 use carillon_providers::ProvidersConfig;
 use carillon_router::{Refused, Route, RouterConfig, RouterDeps};
-use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
+use carillon_runtime::{Shutdown, http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{
     api_keys::Role,
     catalog_cache::CatalogCache,
@@ -200,6 +200,7 @@ fn gateway(env: &TestEnv, clock: &Arc<ManualClock>, quotas: &Arc<dyn Quotas>) ->
         config,
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),
+        shutdown: Shutdown::new(),
     }
 }
 

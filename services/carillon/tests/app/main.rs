@@ -25,6 +25,7 @@ mod receipts;
 mod scheduling;
 mod sources;
 mod suppressions;
+mod template_pages;
 mod traces;
 mod unsubscribe;
 mod webhooks;

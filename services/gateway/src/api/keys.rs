@@ -1,6 +1,10 @@
 //! `/v1/keys`.
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    http::StatusCode,
+};
 use carillon_domain::FieldError;
 use carillon_runtime::http::{JsonBody, NoConditions, Problem};
 use carillon_store::api_keys::{ApiKeyInfo, ApiKeys, Role};
@@ -93,7 +97,7 @@ pub(crate) async fn list_keys(
     }))
 }
 
-/// End an API key.
+/// End an API key. The audit log gets an entry.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "keys", params(("id" = uuid::Uuid, Path)),
     responses((status = 204, description = "Revoked; other gateways may accept the key for a few seconds more"),
@@ -105,8 +109,14 @@ pub(crate) async fn revoke_key(
     NoQuery: NoQuery,
     NoConditions: NoConditions,
     Id(id): Id,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<StatusCode, ApiError> {
-    if state.store.api_keys().revoke(caller.tenant(), id).await? {
+    if state
+        .store
+        .api_keys()
+        .revoke_as(&caller.0, id, uri.path())
+        .await?
+    {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::missing("API key", id))

@@ -1,8 +1,9 @@
 //! `/activity`: the events, each with the outcomes for its recipients, sent or not, and the search.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::Uri, response::Response};
 use carillon_domain::{Moment, Timestamp, decide::Reason};
+use carillon_runtime::http;
 use carillon_store::read_model::activity::{ActivityFilter, OutcomeFilter};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use super::{
     Dashboard,
     chosen::wrong,
     event,
+    live_view::{LiveView, with_script},
     page::{self, Frame, NavSection, PageError, render},
     session::SignedIn,
 };
@@ -19,6 +21,7 @@ use crate::{
     api::activity::{ActivityDocument, OutcomeDocument, OutcomeName, after},
     error::ApiError,
     input::Query,
+    live::begin,
 };
 
 /// The events of a page.
@@ -53,6 +56,13 @@ struct ActivityPage {
     older: Option<String>,
     is_first: bool,
     first: String,
+    live: Option<LiveView>,
+}
+
+/// The search of a list, by its path and query.
+pub(super) fn listed(uri: &Uri, now: Timestamp) -> Result<Search, ApiError> {
+    let asked: Asked = http::query(uri)?;
+    asked.without_blanks().search(now)
 }
 
 impl ActivityPage {
@@ -228,7 +238,13 @@ pub(crate) async fn show(
         .fields()
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.clone()?, asked.link(name))));
-    Ok(render(&ActivityPage {
+    let top = found.page.items.first().map(|top| begin(top.at));
+    let live = asked
+        .cursor
+        .is_none()
+        .then(|| LiveView::new(&dashboard, &link, &[(&link, top)]))
+        .flatten();
+    Ok(with_script(render(&ActivityPage {
         frame: Some(signed_in.frame(NavSection::Activity)),
         filters: filters.collect(),
         found_as: found.found_as,
@@ -236,8 +252,9 @@ pub(crate) async fn show(
         older,
         is_first: asked.cursor.is_none(),
         first: link,
+        live,
         asked,
-    }))
+    })))
 }
 
 /// The meaning of a searched text, in words.

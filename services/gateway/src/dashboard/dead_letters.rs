@@ -1,18 +1,21 @@
 //! `/dlq` and `/dlq/{id}`: the dead letters, by cause and one by one.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::Uri, response::Response};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use carillon_domain::{FieldError, Timestamp, field_error::quoted};
+use carillon_domain::{FieldError, TenantId, Timestamp, field_error::quoted};
+use carillon_runtime::http;
 use carillon_store::{
+    Cursor,
     api_keys::Role,
-    dead_letters::{DeadLetterState, DeadLetterView},
+    dead_letters::{DeadLetterFilter, DeadLetterState, DeadLetterView},
 };
 use serde::Deserialize;
 
 use super::{
     Dashboard,
     chosen::Chosen,
+    live_view::{LiveView, with_script},
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
@@ -21,6 +24,7 @@ use crate::{
     input::{Id, NoQuery, Query, page},
     letters::{self, ChangeDocument, GroupDocument, Hidden, Shown, VerdictDocument, changes_by, verdicts_of},
     privacy::{mask_letter, show_dead_letter},
+    state::GatewayState,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +60,7 @@ struct DeadLettersPage {
     older: Option<String>,
     /// Whether the user may replay and discard.
     may_settle: bool,
+    live: Option<LiveView>,
 }
 
 impl DeadLettersPage {
@@ -68,6 +73,62 @@ impl DeadLettersPage {
     }
 }
 
+impl Asked {
+    /// The state, open unless another one is requested.
+    fn state(&self) -> Result<DeadLetterState, ApiError> {
+        match self.state.as_deref() {
+            None | Some("") => Ok(DeadLetterState::Open),
+            Some(text) => text.parse().map_err(|_| {
+                let message = format!(
+                    "the parameter state: expected open, replayed or discarded, not {}",
+                    quoted(text)
+                );
+                ApiError::fields(vec![FieldError::new("/state", "format", message)])
+            }),
+        }
+    }
+
+    fn chosen(self) -> Chosen {
+        Chosen {
+            id: None,
+            fingerprint: self.fingerprint,
+            channel: self.channel,
+            class: self.class,
+            provider: self.provider,
+            code: self.code,
+            event_type: self.event_type,
+            replayed_by: self.replayed_by,
+            ignored: self.ignored,
+        }
+    }
+}
+
+/// The conditions of a list.
+async fn filter_of(
+    gateway: &GatewayState,
+    tenant: &TenantId,
+    chosen: &Chosen,
+    state: DeadLetterState,
+) -> Result<DeadLetterFilter, ApiError> {
+    let without = if chosen.leaves_ignored_out() {
+        gateway.store.dead_letter_groups().ignored(tenant).await?
+    } else {
+        Vec::new()
+    };
+    chosen.filter(state, without)
+}
+
+/// The conditions of a list, by its path and query.
+pub(super) async fn listed(
+    gateway: &GatewayState,
+    tenant: &TenantId,
+    uri: &Uri,
+) -> Result<DeadLetterFilter, ApiError> {
+    let asked: Asked = http::query(uri)?;
+    let state = asked.state()?;
+    filter_of(gateway, tenant, &asked.chosen(), state).await
+}
+
 /// The list, of open dead letters unless another state is requested.
 pub(crate) async fn list(
     State(dashboard): State<Dashboard>,
@@ -75,36 +136,13 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
     let asked = asked?.0;
-    let state: DeadLetterState = match asked.state.as_deref() {
-        None | Some("") => DeadLetterState::Open,
-        Some(text) => text.parse().map_err(|_| {
-            let message = format!(
-                "the parameter state: expected open, replayed or discarded, not {}",
-                quoted(text)
-            );
-            ApiError::fields(vec![FieldError::new("/state", "format", message)])
-        })?,
-    };
-    let page = page(None, asked.cursor.as_deref())?;
+    let state = asked.state()?;
+    let cursor = asked.cursor.clone().filter(|cursor| !cursor.is_empty());
+    let page = page(None, cursor.as_deref())?;
     let tenant = signed_in.caller.tenant();
-    let chosen = Chosen {
-        id: None,
-        fingerprint: asked.fingerprint,
-        channel: asked.channel,
-        class: asked.class,
-        provider: asked.provider,
-        code: asked.code,
-        event_type: asked.event_type,
-        replayed_by: asked.replayed_by,
-        ignored: asked.ignored,
-    };
+    let chosen = asked.chosen();
     let gateway = &dashboard.gateway;
-    let without = if chosen.leaves_ignored_out() {
-        gateway.store.dead_letter_groups().ignored(tenant).await?
-    } else {
-        Vec::new()
-    };
-    let filter = chosen.filter(state, without)?;
+    let filter = filter_of(gateway, tenant, &chosen, state).await?;
     let mut found = gateway.store.dead_letters().list(tenant, &filter, page).await?;
     verdicts_of(gateway, tenant, &mut found.items).await?;
     for letter in &mut found.items {
@@ -130,12 +168,19 @@ pub(crate) async fn list(
         state: state.into(),
         letters: found.items,
         may_settle: signed_in.role() >= Role::Operator,
+        live: None,
     };
     let of_state = page.of_state(page.state);
+    if cursor.is_none() {
+        let top = page.letters.first();
+        let top = top.map(|top| Cursor::new(top.dead_at, top.id));
+        let list = format!("/dlq?{of_state}");
+        page.live = LiveView::new(&dashboard, &list, &[(&list, top)]);
+    }
     page.older = found
         .next_cursor
         .map(|cursor| format!("/dlq?{of_state}&cursor={cursor}"));
-    Ok(render(&page))
+    Ok(with_script(render(&page)))
 }
 
 #[derive(Template)]

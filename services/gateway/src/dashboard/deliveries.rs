@@ -3,15 +3,20 @@
 use std::str::FromStr;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::Uri, response::Response};
 use carillon_domain::{Channel, DeliveryStatus, FieldError, Moment, Timestamp, field_error::quoted};
-use carillon_store::read_model::{DeliveryFilter, DeliveryView};
+use carillon_runtime::http;
+use carillon_store::{
+    Cursor,
+    read_model::{DeliveryFilter, DeliveryView},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use strum::IntoEnumIterator as _;
 
 use super::{
     Dashboard,
+    live_view::{LiveView, with_script},
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
@@ -54,6 +59,13 @@ struct DeliveriesPage {
     older: Option<String>,
     is_first: bool,
     first: String,
+    live: Option<LiveView>,
+}
+
+/// The filter of a list, by its path and query.
+pub(super) fn listed(uri: &Uri) -> Result<DeliveryFilter, ApiError> {
+    let asked: Asked = http::query(uri)?;
+    asked.without_blanks().filter()
 }
 
 /// An option of a list.
@@ -83,11 +95,22 @@ pub(crate) async fn show(
         "" => format!("/deliveries?cursor={cursor}"),
         query => format!("/deliveries?{query}&cursor={cursor}"),
     };
+    let first = match query.as_str() {
+        "" => "/deliveries".to_owned(),
+        query => format!("/deliveries?{query}"),
+    };
+    let top = found.items.first();
+    let top = top.map(|top| Cursor::new(top.created_at, top.id.0));
+    let live = asked
+        .cursor
+        .is_none()
+        .then(|| LiveView::new(&dashboard, &first, &[(&first, top)]))
+        .flatten();
     let choice = |name: &'static str, chosen: &[String]| Choice {
         name,
         is_chosen: chosen.iter().any(|text| text == name),
     };
-    Ok(render(&DeliveriesPage {
+    Ok(with_script(render(&DeliveriesPage {
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         statuses: DeliveryStatus::iter()
             .map(|status| choice(status.as_str(), &asked.status))
@@ -100,9 +123,10 @@ pub(crate) async fn show(
         items: found.items,
         older: found.next_cursor.map(link),
         is_first: asked.cursor.is_none(),
-        first: format!("/deliveries?{query}"),
+        first,
         q: asked.q.unwrap_or_default(),
-    }))
+        live,
+    })))
 }
 
 impl Asked {

@@ -16,10 +16,12 @@ use serde::Deserialize;
 
 use super::{
     Dashboard,
+    acknowledge::{may_be_seen, sentence as acknowledge_sentence},
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
 use crate::{
+    acknowledge::AcknowledgeResult,
     api::deliveries::{DeliveryDocument, find},
     cancel::CancelResult,
     error::ApiError,
@@ -38,8 +40,9 @@ struct DeliveryPage {
     timeline: Vec<StepView>,
     content: Option<Content>,
     may_cancel: bool,
-    /// The result of a cancellation, as a sentence.
-    cancelled: Option<&'static str>,
+    may_acknowledge: bool,
+    /// The result of a cancellation or an acknowledgement, as a sentence.
+    said: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +50,8 @@ struct DeliveryPage {
 pub(crate) struct Asked {
     /// The result of a cancellation that led here.
     cancel: Option<CancelResult>,
+    /// The result of an acknowledgement that led here.
+    acknowledge: Option<AcknowledgeResult>,
 }
 
 /// Renders the page.
@@ -56,7 +61,7 @@ pub(crate) async fn show(
     id: Result<Id, ApiError>,
     asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
-    let Asked { cancel } = asked?.0;
+    let Asked { cancel, acknowledge } = asked?.0;
     let DeliveryDocument {
         delivery,
         timeline,
@@ -71,8 +76,14 @@ pub(crate) async fn show(
     )
     .await?;
     Ok(render(&DeliveryPage {
-        may_cancel: !delivery.status.is_ended() && signed_in.role() >= Role::Operator,
-        cancelled: cancel.map(CancelResult::sentence),
+        // Right after a button was pressed, the read model may not show its effect yet.
+        may_cancel: !delivery.status.is_ended() && cancel.is_none() && signed_in.role() >= Role::Operator,
+        may_acknowledge: may_be_seen(delivery.status)
+            && acknowledge.is_none()
+            && signed_in.role() >= Role::Operator,
+        said: acknowledge
+            .map(acknowledge_sentence)
+            .or(cancel.map(CancelResult::sentence)),
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         item: delivery,
         timeline,

@@ -77,7 +77,8 @@ pub(crate) async fn show(
             .iter()
             .any(|delivery| !delivery.status.is_ended());
     Ok(render(&EventPage {
-        may_cancel: is_open && signed_in.role() >= Role::Operator,
+        // Right after a cancellation, the read model may not show it yet.
+        may_cancel: is_open && cancel.is_none() && signed_in.role() >= Role::Operator,
         cancelled: cancel.map(CancelResult::sentence),
         frame: Some(signed_in.frame(NavSection::Deliveries)),
         json: value.map(|value| format!("{value:#}")),

@@ -1,15 +1,16 @@
 //! `/`: the counts of events and deliveries, the open dead letters, and the last deliveries.
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::Uri, response::Response};
 use carillon_store::{
-    Page,
+    Cursor, Page,
     audit::{Accepted, AuditCounts},
     read_model::{DeliveryFilter, DeliveryView},
 };
 
 use super::{
-    Dashboard,
+    Dashboard, dead_letters,
+    live_view::{LiveView, with_script},
     page::{Frame, NavSection, PageError, render},
     session::SignedIn,
 };
@@ -38,7 +39,11 @@ struct OverviewPage {
     /// The causes that are left out because they are ignored.
     hidden: Hidden,
     items: Vec<DeliveryView>,
+    live: Option<LiveView>,
 }
+
+/// The list of open dead letters.
+const LETTERS: &str = "/dlq?state=open";
 
 /// Renders the page.
 pub(crate) async fn show(
@@ -68,7 +73,17 @@ pub(crate) async fn show(
         .deliveries(tenant, &DeliveryFilter::default(), last)
         .await?;
     deliveries.items.iter_mut().for_each(mask_delivery);
-    Ok(render(&OverviewPage {
+    let top = deliveries.items.first();
+    let top = top.map(|top| Cursor::new(top.created_at, top.id.0));
+    let open = dead_letters::listed(&dashboard.gateway, tenant, &Uri::from_static(LETTERS)).await?;
+    let first = Page {
+        after: None,
+        limit: 1,
+    };
+    let letter = store.dead_letters().places(tenant, &open, first).await?;
+    let letter = letter.items.first().copied();
+    let live = LiveView::new(&dashboard, "/", &[("/deliveries", top), (LETTERS, letter)]);
+    Ok(with_script(render(&OverviewPage {
         frame: Some(signed_in.frame(NavSection::Overview)),
         counts,
         accepted,
@@ -76,5 +91,6 @@ pub(crate) async fn show(
         causes,
         hidden: groups.hidden,
         items: deliveries.items,
-    }))
+        live,
+    })))
 }

@@ -21,6 +21,8 @@ pub(crate) enum NavSection {
     Activity,
     Deliveries,
     DeadLetters,
+    Templates,
+    Keys,
 }
 
 impl NavSection {
@@ -30,6 +32,8 @@ impl NavSection {
             Self::Activity => "/activity",
             Self::Deliveries => "/deliveries",
             Self::DeadLetters => "/dlq",
+            Self::Templates => "/templates",
+            Self::Keys => "/keys",
         }
     }
 }
@@ -46,6 +50,8 @@ pub(crate) struct Frame {
     pub(crate) is_revealed: bool,
     /// Whether the user may reveal hidden values.
     pub(crate) may_reveal: bool,
+    /// Whether the user sees the API keys.
+    pub(crate) sees_keys: bool,
 }
 
 impl Frame {

@@ -124,6 +124,24 @@ impl Sessions {
     }
 }
 
+impl Dashboard {
+    /// Whether a session is open and its key in force. While the database does not answer, the session counts as open: it
+    /// has no data then.
+    pub(super) async fn is_signed_in(&self, token: &str) -> bool {
+        let Some(session) = self.sessions.find(token) else {
+            return false;
+        };
+        let keys = self.gateway.store.api_keys();
+        match keys.verify(session.key.expose_secret()).await {
+            Ok(None) => {
+                self.sessions.close(token);
+                false
+            }
+            Ok(Some(_)) | Err(_) => true,
+        }
+    }
+}
+
 /// Of the matching sessions, ends the one that would expire first.
 fn end_first(open: &mut HashMap<Hash, Session>, is_meant: impl Fn(&Session) -> bool) {
     let meant = open.iter().filter(|(_, session)| is_meant(session));
@@ -197,6 +215,7 @@ impl SignedIn {
             page: self.page.clone(),
             is_revealed: self.sight.is_revealed(),
             may_reveal: self.role() >= Role::Admin,
+            sees_keys: self.role() >= Role::Admin,
         }
     }
 }

@@ -461,7 +461,7 @@ pub(crate) struct AuditEntry {
     /// The key's name, or `START to the provider account …`.
     key_name: String,
     /// `reveal`, `suppress`, `lift`, `import`, `replay`, `edit`, `discard`, `cancel`, `acknowledge`, `pause`, `resume`,
-    /// `annotate`, `ignore`, `unignore` or `plan`.
+    /// `annotate`, `ignore`, `unignore`, `plan`, `publish` or `revoke`.
     #[schema(example = "reveal")]
     action: String,
     /// The requested path and query, in which addresses of the suppression list are masked; or the path of the job.

@@ -1,6 +1,9 @@
 //! Writes rows into the read model, as a tracker would.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use carillon_domain::{
     Channel, DeliveryId, DeliveryState, DeliveryStatus, Timestamp,
@@ -10,7 +13,7 @@ use carillon_domain::{
 };
 use carillon_store::{
     dead_letters::DeadLetterRow,
-    read_model::{AttemptRow, DeliveryRow, EventRow, Projection},
+    read_model::{AttemptRow, DeliveryRow, EventRow, Projection, StoredOffset},
 };
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
@@ -31,6 +34,25 @@ pub(crate) fn origin(topic: &str, offset: i64) -> Origin {
 
 pub(crate) fn delivery_id(number: u32) -> DeliveryId {
     DeliveryId(Uuid::from_u128(0x6f1d << 112 | u128::from(number)))
+}
+
+/// An empty batch of a tracker.
+fn batch() -> Projection {
+    Projection {
+        consumer: "a test".to_owned(),
+        offsets: offsets(),
+        ..Projection::default()
+    }
+}
+
+/// Offsets that no earlier batch of any test has had, as a tracker's.
+fn offsets() -> Vec<StoredOffset> {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    vec![StoredOffset {
+        topic: "notifications.status".into(),
+        partition: 0,
+        next: NEXT.fetch_add(1, Ordering::Relaxed),
+    }]
 }
 
 /// The time from a step to the retry that it announces.
@@ -75,7 +97,7 @@ async fn project(
     let (event_id, source, event_type) = (text("id"), text("source"), text("type"));
     let user = event["recipients"][0]["user_id"].as_str();
     let at = |step: usize| start() + Duration::from_secs(u64::from(number) * 60 + step as u64);
-    let mut projection = Projection::default();
+    let mut projection = batch();
     projection.events.push(EventRow {
         origin: origin("notifications.events", i64::from(number)),
         part: 0,
@@ -213,7 +235,7 @@ pub(crate) async fn dead_letter(setting: &Setting, offset: i64, channel: Option<
         .env
         .store
         .dead_letters()
-        .apply("a test", &[row], &[])
+        .apply("a test", &[row], &offsets())
         .await
         .unwrap();
 }

@@ -16,7 +16,7 @@ use carillon_domain::{Lane, TenantId, contact::AddressKey, unsubscribe::Unsubscr
 use carillon_gateway::{GatewayConfig, GatewayDeps, ReceiptAccounts};
 use carillon_providers::ProvidersConfig;
 use carillon_render::{InProcess, load_folder};
-use carillon_runtime::{http::Readiness, telemetry::MetricsHandle};
+use carillon_runtime::{Shutdown, http::Readiness, telemetry::MetricsHandle};
 use carillon_store::{
     Store,
     api_keys::Role,
@@ -39,6 +39,8 @@ pub(crate) struct Setting {
     pub(crate) clock: Arc<ManualClock>,
     /// The limits that all gateways of the test look at.
     pub(crate) quotas: Arc<dyn Quotas>,
+    /// The end of all gateways of the test.
+    pub(crate) shutdown: Shutdown,
     pub(crate) router: Router,
     pub(crate) tenant: TenantId,
     pub(crate) admin: String,
@@ -60,13 +62,15 @@ pub(crate) async fn on_gateway_with(config: GatewayConfig, test: impl AsyncFn(&S
     let keys = env.store.api_keys();
     let key = async |tenant: &TenantId, role| keys.create(tenant, "a test", role).await.unwrap().secret;
     let quotas: Arc<dyn Quotas> = Arc::new(InProcessQuotas::new(Duration::from_hours(1)));
+    let shutdown = Shutdown::new();
     let setting = Setting {
         admin: key(&tenant, Role::Admin).await,
         operator: key(&tenant, Role::Operator).await,
         viewer: key(&tenant, Role::Viewer).await,
         foreign: key(&TenantId::from("other".to_owned()), Role::Admin).await,
-        router: gateway(&env.bus, &env.store, config, &clock, &quotas),
+        router: gateway(&env.bus, &env.store, config, &clock, &quotas, &shutdown),
         quotas,
+        shutdown,
         tenant,
         clock,
         env,
@@ -91,8 +95,9 @@ fn gateway(
     config: GatewayConfig,
     clock: &Arc<ManualClock>,
     quotas: &Arc<dyn Quotas>,
+    shutdown: &Shutdown,
 ) -> Router {
-    gateway_with_sns_at("http://127.0.0.1:1", bus, store, config, clock, quotas)
+    gateway_with_sns_at("http://127.0.0.1:1", bus, store, config, clock, quotas, shutdown)
 }
 
 fn gateway_with_sns_at(
@@ -102,6 +107,7 @@ fn gateway_with_sns_at(
     config: GatewayConfig,
     clock: &Arc<ManualClock>,
     quotas: &Arc<dyn Quotas>,
+    shutdown: &Shutdown,
 ) -> Router {
     let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shop");
     let templates = load_folder(std::path::Path::new(shop)).unwrap();
@@ -118,6 +124,7 @@ fn gateway_with_sns_at(
         config,
         readiness: Readiness::default(),
         metrics: MetricsHandle::detached(),
+        shutdown: shutdown.clone(),
     };
     carillon_gateway::router(deps, |_| Vec::new())
 }
@@ -197,6 +204,7 @@ impl Setting {
             GatewayConfig::default(),
             &self.clock,
             &self.quotas,
+            &self.shutdown,
         )
     }
 
@@ -209,6 +217,7 @@ impl Setting {
             GatewayConfig::default(),
             &self.clock,
             &self.quotas,
+            &self.shutdown,
         )
     }
 

@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, extract::State};
+use axum::{
+    Extension, Json,
+    extract::{OriginalUri, State},
+};
 use carillon_domain::Timestamp;
 use carillon_runtime::http::{ConditionHeaders, Conditions, Path, Problem, ProblemKind};
 use carillon_store::{
     StoreError,
+    api_keys::Principal,
     templates::{Draft, TemplateDraft, TemplateName},
 };
 use serde::Serialize;
@@ -33,7 +37,7 @@ pub(super) struct PublishedTemplate {
     warnings: Vec<Issue>,
 }
 
-/// Publishes the draft as a new version, if it passes the gate. Publishing ends the draft.
+/// Publishes the draft as a new version, if it passes the gate. Publishing ends the draft. The audit log gets an entry.
 #[utoipa::path(
     post,
     path = "/v1/templates/{type}/{channel}/publish",
@@ -57,6 +61,8 @@ pub(super) async fn publish(
     Path((group, name)): Path<(String, String)>,
     QueryOf(query): QueryOf<LocaleQuery>,
     conditions: Conditions,
+    who: Option<Extension<Principal>>,
+    OriginalUri(uri): OriginalUri,
 ) -> Result<Json<PublishedTemplate>, Problem> {
     let name = name_of(&group, &name, query.locale.as_deref())?;
     let admission = api
@@ -90,9 +96,15 @@ pub(super) async fn publish(
                 "the template cannot be published",
             ));
         }
-        let published = templates
-            .publish(&tenant, &draft, revision, conditions.given())
-            .await;
+        let given = conditions.given();
+        let published = match &who {
+            Some(Extension(who)) => {
+                let route = uri.path_and_query().map_or("/", |path| path.as_str());
+                templates.publish_as(who, route, &draft, revision, given).await
+            }
+            // A role of Carillon has no key.
+            None => templates.publish(&tenant, &draft, revision, given).await,
+        };
         let published = published.map_err(|error| match error {
             StoreError::NotFound { .. } => no_draft(&name),
             error => Problem::of_store(&error),

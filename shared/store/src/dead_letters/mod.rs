@@ -21,7 +21,7 @@ use crate::{
     db::{Db, Document, Input, Prunable, Tx, again, fetch, prunable},
     dead_letter_groups, dead_letter_jobs,
     error::StoreError,
-    page::{Page, PageOf},
+    page::{Cursor, Page, PageOf},
     read_model::{self, StoredOffset},
 };
 
@@ -97,6 +97,16 @@ impl DeadLetters {
         page: Page,
     ) -> Result<PageOf<DeadLetterView>, StoreError> {
         query::page(&mut self.db.read().await?, tenant, filter, page).await
+    }
+
+    /// The places of dead letters in their list, newest first.
+    pub async fn places(
+        &self,
+        tenant: &TenantId,
+        filter: &DeadLetterFilter,
+        page: Page,
+    ) -> Result<PageOf<Cursor>, StoreError> {
+        query::places(&mut self.db.read().await?, tenant, filter, page).await
     }
 
     /// One dead letter.

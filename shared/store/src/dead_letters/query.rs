@@ -71,7 +71,33 @@ pub(super) async fn page(
 ) -> Result<PageOf<DeadLetterView>, StoreError> {
     let mut query = Dynamic::new(SELECT);
     query.value(tenant.as_str());
-    conditions(&mut query, filter);
+    rows_of(&mut query, filter, &page);
+    let rows: Vec<Row> = query.fetch(session.conn()).await?;
+    let views = rows.into_iter().map(Row::view).collect::<Result<Vec<_>, _>>()?;
+    Ok(PageOf::cut(views, &page, |view| Cursor {
+        at: view.dead_at,
+        id: view.id,
+    }))
+}
+
+/// The places of dead letters, newest first, without their bytes.
+pub(super) async fn places(
+    session: &mut Session,
+    tenant: &TenantId,
+    filter: &DeadLetterFilter,
+    page: Page,
+) -> Result<PageOf<Cursor>, StoreError> {
+    let mut query = Dynamic::new("SELECT dead_at, id FROM dead_letters WHERE tenant = ");
+    query.value(tenant.as_str());
+    rows_of(&mut query, filter, &page);
+    let rows: Vec<(Timestamp, Uuid)> = query.fetch(session.conn()).await?;
+    let places = rows.into_iter().map(|(at, id)| Cursor { at, id }).collect();
+    Ok(PageOf::cut(places, &page, |place| *place))
+}
+
+/// Appends the filter's conditions, the order and the bounds of a page.
+fn rows_of(query: &mut Dynamic, filter: &DeadLetterFilter, page: &Page) {
+    conditions(query, filter);
     if let Some(after) = page.after {
         query
             .sql(" AND (dead_at, id) < (")
@@ -83,12 +109,6 @@ pub(super) async fn page(
     query
         .sql(" ORDER BY dead_at DESC, id DESC LIMIT ")
         .value(page.rows() + 1);
-    let rows: Vec<Row> = query.fetch(session.conn()).await?;
-    let views = rows.into_iter().map(Row::view).collect::<Result<Vec<_>, _>>()?;
-    Ok(PageOf::cut(views, &page, |view| Cursor {
-        at: view.dead_at,
-        id: view.id,
-    }))
 }
 
 /// Appends the filter's conditions. The list and the jobs share them, so that a job selects what the list shows.

@@ -25,6 +25,7 @@ use std::time::Duration;
 use carillon_domain::{DeliveryId, EventId, TenantId, UserId};
 
 use self::activity::{ActivityCursor, ActivityFilter, ActivityPage};
+pub use self::offsets::Revision;
 pub(crate) use self::offsets::advance;
 use self::partitions::Partitions;
 use crate::{
@@ -87,6 +88,11 @@ impl ReadModel {
     /// The stored offsets of a consumer, from which it reads on.
     pub async fn offsets(&self, consumer: &str) -> Result<Vec<StoredOffset>, StoreError> {
         offsets::read(&mut self.db.read().await?, consumer).await
+    }
+
+    /// The state of the read model and the dead letters: it differs from an earlier one if a tracker has written since.
+    pub async fn revision(&self) -> Result<Revision, StoreError> {
+        offsets::revision(&mut self.db.read().await?).await
     }
 
     /// The number of rebuilds of a projection.

@@ -48,6 +48,29 @@ pub(super) async fn read(session: &mut Session, consumer: &str) -> Result<Vec<St
         .collect())
 }
 
+/// The state of everything that consumers have written. It differs from an earlier one if a consumer has written since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    partitions: i64,
+    offsets: i64,
+    rebuilds: i64,
+}
+
+/// Reads the [`Revision`]: a sum over one row for each partition.
+pub(super) async fn revision(session: &mut Session) -> Result<Revision, StoreError> {
+    let (partitions, offsets, rebuilds) = fetch!(
+        one, session => (i64, i64, i64),
+        "SELECT COUNT(*), CAST(COALESCE(SUM(next_offset), 0) AS BIGINT),
+            CAST((SELECT COALESCE(SUM(rebuilds), 0) FROM projection_rebuilds) AS BIGINT)
+        FROM projection_offsets"
+    )?;
+    Ok(Revision {
+        partitions,
+        offsets,
+        rebuilds,
+    })
+}
+
 pub(super) async fn forget(tx: &mut Tx, consumer: &str) -> Result<(), StoreError> {
     execute!(tx, "DELETE FROM projection_offsets WHERE consumer = $1", consumer)?;
     Ok(())

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::state::{Draft, TemplateState};
 use crate::{
+    audit_log::{self, AuditAction},
     db::{Db, Tx, again, fetch},
     error::StoreError,
+    principal::Principal,
 };
 
 /// A template's text by part: `subject`, `text`, `html`, `title`, `body`.
@@ -142,7 +144,21 @@ impl Templates {
         revision: i64,
         conditions: Option<&Conditions>,
     ) -> Result<Option<TemplateRow>, StoreError> {
-        again(|| self.try_publish(tenant, judged, revision, conditions)).await
+        again(|| self.try_publish(tenant, judged, revision, conditions, None)).await
+    }
+
+    /// Publishes a draft as [`Self::publish`] does, and notes in the audit log who did so on which route, if a version is
+    /// new.
+    pub async fn publish_as(
+        &self,
+        who: &Principal,
+        route: &str,
+        judged: &TemplateDraft,
+        revision: i64,
+        conditions: Option<&Conditions>,
+    ) -> Result<Option<TemplateRow>, StoreError> {
+        let noted = Some((who, route));
+        again(|| self.try_publish(&who.tenant, judged, revision, conditions, noted)).await
     }
 
     async fn try_publish(
@@ -151,6 +167,7 @@ impl Templates {
         judged: &TemplateDraft,
         revision: i64,
         conditions: Option<&Conditions>,
+        noted: Option<(&Principal, &str)>,
     ) -> Result<Option<TemplateRow>, StoreError> {
         let mut tx = self.db.begin().await?;
         let state = locked(&mut tx, tenant, &judged.name, conditions).await?;
@@ -158,9 +175,13 @@ impl Templates {
         if draft.parts != judged.parts || published::revision(tx.conn(), tenant).await? != revision {
             return Ok(None);
         }
-        let (row, changed) = published::publish(&mut tx, tenant, judged, self.db.now()).await?;
+        let now = self.db.now();
+        let (row, changed) = published::publish(&mut tx, tenant, judged, now).await?;
         if changed {
             published::bump(&mut tx, tenant).await?;
+            if let Some((who, route)) = noted {
+                audit_log::append(&mut tx, who, AuditAction::Publish, route, now).await?;
+            }
         }
         drafts::delete(&mut tx, tenant, &judged.name).await?;
         tx.commit().await?;

@@ -20,6 +20,7 @@ mod fallbacks;
 mod faults;
 mod former;
 mod hung;
+mod live;
 mod opt_ins;
 mod queries;
 mod quotas;
