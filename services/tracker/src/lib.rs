@@ -63,11 +63,20 @@ impl TrackerError {
     }
 }
 
-const LIMITS: BatchLimits = BatchLimits {
-    max_records: 2_000,
-    max_bytes: 4 << 20,
+/// The limits of a batch at rest: a status is visible soon.
+const AT_REST: BatchLimits = BatchLimits {
+    max_records: 4_000,
+    max_bytes: 8 << 20,
     linger: Duration::from_millis(50),
 };
+/// The limits of a batch under load. The keys of most indexes are random, so a batch writes about one page for each row and index
+/// until it is as large as the index; larger batches write fewer pages.
+const UNDER_LOAD: BatchLimits = BatchLimits {
+    linger: Duration::from_millis(150),
+    ..AT_REST
+};
+/// The size of a batch in records from which the next one is gathered under load.
+const LOAD: usize = 200;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The name under which the projection's offsets are stored.
@@ -165,6 +174,7 @@ async fn consume(
         epoch: 0,
         applied: HashMap::new(),
         is_behind: false,
+        is_under_load: false,
     };
     let mut stall = Stall::new(panics::role(), "tracking", shutdown.stall_limit);
     let complaints = Limited::default();
@@ -234,6 +244,8 @@ struct Reader<'a> {
     applied: HashMap<Partition, i64>,
     /// Set after a batch failed: it has to be read again before any other.
     is_behind: bool,
+    /// Whether the last batch was a large one.
+    is_under_load: bool,
 }
 
 impl Reader<'_> {
@@ -245,9 +257,11 @@ impl Reader<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let Some(batch) = self.consumer.next_in(self.epoch, &LIMITS).await? else {
+        let limits = if self.is_under_load { &UNDER_LOAD } else { &AT_REST };
+        let Some(batch) = self.consumer.next_in(self.epoch, limits).await? else {
             return self.go_to_stored().await;
         };
+        self.is_under_load = batch.records.len() >= LOAD;
         let fresh: Vec<&Record> = batch
             .records
             .iter()

@@ -22,8 +22,8 @@ pub struct BatchLimits {
     pub max_records: usize,
     /// The number of bytes at which no further records are added.
     pub max_bytes: usize,
-    /// The longest wait for further records after the first, while the batch holds less than an eighth of
-    /// `max_records`. A backlog fills an eighth at once, so waiting would gain nothing.
+    /// The longest wait for further records after the first, while the batch holds less than half of
+    /// `max_records`. A backlog fills a half at once, so waiting would gain nothing.
     pub linger: Duration,
 }
 
@@ -157,7 +157,7 @@ impl BatchConsumer {
         let deadline = Instant::now() + limits.linger;
         while !limits.linger.is_zero()
             && let Some(batch) = &self.filling
-            && batch.records.len() < limits.max_records.div_ceil(8)
+            && batch.records.len() < limits.max_records.div_ceil(2)
             && batch.bytes < limits.max_bytes
         {
             let room = limits.max_records - batch.records.len();
@@ -475,11 +475,11 @@ mod tests {
     #[tokio::test]
     async fn where_many_are_waiting_no_batch_waits_for_more() {
         let (mut consumer, _state) = consumer(State {
-            end: 13,
+            end: 50,
             ..State::default()
         });
         let batch = tokio::time::timeout(Duration::from_secs(10), consumer.next(&LINGERING));
-        assert_eq!(batch.await.unwrap().unwrap().records.len(), 13);
+        assert_eq!(batch.await.unwrap().unwrap().records.len(), 50);
     }
 
     #[tokio::test]

@@ -235,7 +235,7 @@ fn each_mistake_is_named_with_place_value_and_expectation() {
         (
             route(json!({"tenant": "a", "accounts": ["main"], "weights": {"de": 1}})),
             "routes.0.weights",
-            "expected weights of main",
+            "expected weights of the accounts (main)",
         ),
         (
             json!({"routes": [
