@@ -58,6 +58,16 @@ pub(super) async fn catalog(command: CatalogCommand, config: Config) -> anyhow::
             version.id, version.version
         ))?;
     }
+    let difference = &applied.difference;
+    for (kind, names) in [
+        ("the type", &difference.types),
+        ("the category", &difference.categories),
+        ("the setting", &difference.settings),
+    ] {
+        for name in &names.only_in_store {
+            output::say(&format!("  {kind} {name} is no longer in the catalog"))?;
+        }
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use carillon_store::{
     templates::{TemplateDraft, TemplateName},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::CatalogFolder;
 use crate::store_templates::drafts;
@@ -24,13 +25,15 @@ pub struct Difference {
     pub templates: Names,
     /// Files of texts, by their tags.
     pub locales: Names,
+    /// The rules of sources, as `sources/<topic>`, and the catalog's other settings, by their fields.
+    pub settings: Names,
 }
 
 impl Difference {
     /// Whether applying the folder would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        [&self.types, &self.categories]
+        [&self.types, &self.categories, &self.settings]
             .iter()
             .all(|names| names.is_empty())
             && [&self.templates, &self.locales]
@@ -134,12 +137,37 @@ pub async fn diff(
         .collect();
     let locales = store.templates().locales(tenant).await?;
     let wanted = drafts(&folder.templates);
+    let (settings, standing) = (settings(&folder.catalog), settings(&catalog));
     Ok(Difference {
+        settings: Names::compare(named(&settings), named(&standing)),
         types: Names::compare(named(&folder.catalog.types), named(&catalog.types)),
         categories: Names::compare(named(&folder.catalog.categories), named(&catalog.categories)),
         templates: Names::compare(labelled(&wanted), labelled(&published)),
         locales: Names::compare(named(&folder.templates.locales), named(&locales)),
     })
+}
+
+/// The parts of a catalog beside its types and categories.
+fn settings(catalog: &Catalog) -> BTreeMap<String, Value> {
+    let Catalog {
+        types: _,
+        categories: _,
+        timezone,
+        quiet_hours,
+        limits,
+        sources,
+    } = catalog;
+    let sources = sources
+        .iter()
+        .map(|(topic, def)| (format!("sources/{topic}"), json!(def)));
+    let mut settings: BTreeMap<String, Value> = sources.collect();
+    let others = [
+        ("timezone", json!(timezone)),
+        ("quiet_hours", json!(quiet_hours)),
+        ("limits", json!(limits)),
+    ];
+    settings.extend(others.map(|(name, value)| (name.to_owned(), value)));
+    settings
 }
 
 fn named<'a, T: 'a>(

@@ -35,6 +35,40 @@ async fn applying_the_shop_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
+async fn a_changed_source_or_setting_is_a_difference() {
+    let house = House::with_shop().await;
+    let tenant = TenantId::default();
+    let place = tempfile::tempdir().unwrap();
+    copy(&shop(), place.path());
+    let file = place.path().join("catalog.yaml");
+    let shop = fs::read_to_string(&file).unwrap();
+    let with = |rules: &str| {
+        fs::write(
+            &file,
+            format!("{shop}\nsources:\n  shop.orders:\n    rules: [{rules}]\n"),
+        )
+        .unwrap();
+    };
+    with("{type: OrderShipped}");
+    let applied = apply(&house.store, &tenant, &load(place.path()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(applied.difference.settings.added, ["sources/shop.orders"]);
+    with("{type: OrderShipped, when: {op: [create]}}");
+    let applied = apply(&house.store, &tenant, &load(place.path()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(applied.difference.settings.changed, ["sources/shop.orders"]);
+    fs::write(&file, format!("{shop}\ntimezone: Europe/Paris\n")).unwrap();
+    let applied = apply(&house.store, &tenant, &load(place.path()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(applied.difference.settings.only_in_store, ["sources/shop.orders"]);
+    assert_eq!(applied.difference.settings.changed, ["timezone"]);
+    assert!(!applied.difference.is_empty());
+}
+
+#[tokio::test]
 async fn only_changed_templates_get_a_new_version() {
     let house = House::with_shop().await;
     let tenant = TenantId::default();

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::{DefaultId, Defaults, Event, MAX_EVENT_BYTES},
-    field_error::{FieldError, bounded, escape_token},
+    field_error::{FieldError, bounded, escape_token, quoted},
     ids::EventId,
     json::{self, Map, Number, Value},
 };
@@ -64,10 +64,13 @@ pub fn convert(def: &SourceDef, record: &SourceRecord<'_>) -> Result<Conversion,
         Read::Row(op, document) => (Some(op), document),
         Read::Event(document) => (None, document),
     };
-    let (mut events, mut errors) = (Vec::new(), Vec::new());
+    let (mut events, mut errors) = (Vec::<SourcedEvent>::new(), Vec::new());
     for rule in &def.rules {
         match apply(rule, def.format, op, &document, record) {
             Ok(None) => {}
+            Ok(Some(event)) if events.iter().any(|other| other.event.id == event.event.id) => {
+                errors.push(same_id(&event.event.id));
+            }
             Ok(Some(event)) => events.push(event),
             Err(found) => errors.extend(found),
         }
@@ -79,6 +82,15 @@ pub fn convert(def: &SourceDef, record: &SourceRecord<'_>) -> Result<Conversion,
         events,
         errors: bounded(errors),
     })
+}
+
+/// The error of a second rule that makes an event of an id. The router would take that event for a repetition of the first.
+fn same_id(id: &EventId) -> FieldError {
+    let text = format!(
+        "two rules make an event with the id {}; expected conditions that exclude each other, or an id of its own",
+        quoted(id.as_str())
+    );
+    FieldError::new("", "duplicate", text)
 }
 
 /// The event of a rule; `None` if the rule does not apply.

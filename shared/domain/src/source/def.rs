@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, marker::PhantomData};
 use indexmap::IndexMap;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 use strum::{Display, IntoStaticStr};
@@ -90,13 +90,13 @@ pub struct MappedType {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceCondition {
-    /// The kinds of change; empty: `create` and `update`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The kinds of change; absent: `create` and `update`.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "at_least_one")]
     pub op: Vec<RowOp>,
     /// A pointer into the row, to a field that has to have changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// The values of which the field has to have one after the change; empty: any.
+    /// The values of which the field has to have one after the change; absent: any.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub becomes: Vec<Value>,
 }
@@ -236,8 +236,22 @@ fn text_or_object<'de, D: Deserializer<'de>, O: Deserialize<'de>, T>(
 
 /// Reads a list, or one value as a list of it.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Array(values) => values,
-        value => vec![value],
-    })
+    match Value::deserialize(deserializer)? {
+        Value::Array(values) => filled(values),
+        value => Ok(vec![value]),
+    }
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RowOp>, D::Error> {
+    filled(Vec::deserialize(deserializer)?)
+}
+
+/// Refuses an empty list, which would read like a condition that nothing meets, and would be no condition.
+fn filled<T, E: de::Error>(values: Vec<T>) -> Result<Vec<T>, E> {
+    if values.is_empty() {
+        return Err(E::custom(
+            "expected at least one value; without the field, any value applies",
+        ));
+    }
+    Ok(values)
 }

@@ -93,6 +93,22 @@ fn shipped() -> SourceDef {
 }
 
 #[test]
+fn a_second_rule_that_makes_an_event_of_the_same_id_is_an_error_and_not_a_silent_repetition() {
+    let def = def(&json!({"rules": [
+        {"type": "A", "when": {"op": ["update"]}, "recipients": ["/after/customer_id"]},
+        {"type": "A", "when": {"op": ["create", "update"]}, "recipients": ["/after/carrier"]},
+    ]}));
+    let (events, errors) = of_row(&def, &update("paid", "shipped"));
+    assert_eq!(events.len(), 1, "{events:?}");
+    let id = events[0]["id"].as_str().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].contains(&format!("two rules make an event with the id \"{id}\"")),
+        "{errors:?}"
+    );
+}
+
+#[test]
 fn an_update_becomes_an_event_with_and_without_a_schema_beside_it() {
     let plain = update("paid", "shipped");
     let forms = [

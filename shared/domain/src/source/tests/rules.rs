@@ -131,6 +131,10 @@ fn values_of_the_wrong_kind_are_refused_with_the_expected_one() {
         error.contains("expected the name of an event type, or an object of from and map"),
         "{error}"
     );
+    for when in [json!({"op": []}), json!({"field": "/s", "becomes": []})] {
+        let error = read(json!({"type": "A", "when": when}));
+        assert!(error.contains("expected at least one value"), "{error}");
+    }
     let error = read(json!({"type": {"from": "/op"}}));
     assert!(error.contains("missing field `map`"), "{error}");
     let error = read(json!({"type": "A", "recipients": [true]}));
