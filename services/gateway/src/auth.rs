@@ -73,14 +73,20 @@ fn principal(parts: &Parts, needed: Role) -> Result<Principal, ApiError> {
         };
         return Err(ApiError::new(ProblemKind::Unauthorized, text));
     };
-    if principal.role < needed {
-        let text = format!(
-            "this needs the role {needed}; the key has the role {}",
-            principal.role
-        );
-        return Err(ApiError::new(ProblemKind::Forbidden, text));
-    }
+    check_role(principal, needed)?;
     Ok(principal.clone())
+}
+
+/// Refuses keys whose role does not include the needed one.
+pub(crate) fn check_role(principal: &Principal, needed: Role) -> Result<(), ApiError> {
+    if principal.role >= needed {
+        return Ok(());
+    }
+    let text = format!(
+        "this needs the role {needed}; the key has the role {}",
+        principal.role
+    );
+    Err(ApiError::new(ProblemKind::Forbidden, text))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -2,7 +2,7 @@
 //! ([`outbox`]).
 //!
 //! Each topic has a task and a consumer group of its own. A batch is converted by [`convert`], and its events are
-//! committed together with its offsets, so a record is converted once, whatever ends the process. A topic that cannot be read
+//! committed together with its offsets, so a record is converted once, even if the process is killed. A topic that cannot be read
 //! is tried again and named at `/readyz`; it never ends the role that runs beside it.
 
 mod config;

@@ -7,15 +7,10 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use carillon_domain::{DeliveryId, DeliveryStatus};
+use carillon_store::api_keys::Role;
 use serde::Deserialize;
 
-use super::{
-    Dashboard,
-    page::PageError,
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
-};
+use super::{Dashboard, page::PageError, session::SignedIn};
 use crate::{
     acknowledge::{self, AcknowledgeResult},
     error::ApiError,
@@ -57,10 +52,8 @@ pub(crate) async fn acknowledge(
     OriginalUri(uri): OriginalUri,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let id = DeliveryId(id?.0);
     let (gateway, who) = (&dashboard.gateway, &signed_in.caller.0);
     let answer = acknowledge::acknowledge(gateway, who, id, uri.path()).await?;

@@ -7,16 +7,11 @@ use axum::{
 };
 use carillon_domain::{DeliveryId, EventId};
 use carillon_runtime::http::Path;
+use carillon_store::api_keys::Role;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{
-    Dashboard,
-    page::PageError,
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
-};
+use super::{Dashboard, page::PageError, session::SignedIn};
 use crate::{cancel, error::ApiError, input::Id};
 
 #[derive(Debug, Deserialize)]
@@ -34,10 +29,8 @@ pub(crate) async fn event(
     OriginalUri(uri): OriginalUri,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let (gateway, who) = (&dashboard.gateway, &signed_in.caller.0);
     let source = confirmed.source.as_deref();
     let event_id = EventId::from(id.as_str());
@@ -56,10 +49,8 @@ pub(crate) async fn delivery(
     OriginalUri(uri): OriginalUri,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let id = DeliveryId(id?.0);
     let answer = cancel::delivery(&dashboard.gateway, &signed_in.caller.0, id, uri.path()).await?;
     let result = answer.result.as_str();

@@ -15,7 +15,7 @@ use carillon_domain::{
     mask::HIDDEN,
 };
 use carillon_runtime::http::{ProblemError, ProblemKind};
-use carillon_store::{dead_letter_jobs::JobKind, dead_letters::DeadLetterView};
+use carillon_store::{api_keys::Role, dead_letter_jobs::JobKind, dead_letters::DeadLetterView};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -23,9 +23,7 @@ use uuid::Uuid;
 use super::{
     Dashboard,
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
+    session::SignedIn,
 };
 use crate::{
     error::ApiError,
@@ -83,7 +81,7 @@ pub(crate) async fn show(
     id: Result<Id, ApiError>,
     asked: Result<NoQuery, ApiError>,
 ) -> Result<Response, PageError> {
-    check_role(&signed_in)?;
+    signed_in.check_role(Role::Operator)?;
     let NoQuery = asked?;
     let (letter, editable) = find(&dashboard, &signed_in, id?.0).await?;
     let text = text_of(&letter, &editable, signed_in.sight);
@@ -97,10 +95,8 @@ pub(crate) async fn send(
     id: Result<Id, ApiError>,
     Form(form): Form<Edited>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &form.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
+    signed_in.check_form(&form.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let (letter, editable) = find(&dashboard, &signed_in, id?.0).await?;
     let id = letter.id;
     if let (false, Some(job)) = (form.patch.is_empty(), form.job) {

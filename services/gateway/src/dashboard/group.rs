@@ -18,9 +18,7 @@ use super::{
     Dashboard,
     chosen::{Chosen, wrong},
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
+    session::SignedIn,
 };
 use crate::{
     error::ApiError,
@@ -129,10 +127,8 @@ pub(crate) struct Pressed {
 }
 
 fn check(signed_in: &SignedIn, csrf: &str) -> Result<(), PageError> {
-    if !same(&signed_in.csrf, csrf) {
-        return Err(forged());
-    }
-    check_role(signed_in)
+    signed_in.check_form(csrf)?;
+    signed_in.check_role(Role::Operator)
 }
 
 /// The answer to a form: the cause's page, which shows the result.

@@ -14,9 +14,7 @@ use uuid::Uuid;
 use super::{
     Dashboard,
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
+    session::SignedIn,
 };
 use crate::{
     error::ApiError,
@@ -130,10 +128,8 @@ fn changed(
     id: Result<Id, ApiError>,
     Form(change): Form<Change>,
 ) -> Result<Uuid, PageError> {
-    if !same(&signed_in.csrf, &change.csrf) {
-        return Err(forged());
-    }
-    check_role(signed_in)?;
+    signed_in.check_form(&change.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     Ok(id?.0)
 }
 

@@ -6,7 +6,6 @@ use axum::{
     extract::{OriginalUri, State},
     response::{IntoResponse as _, Redirect, Response},
 };
-use carillon_runtime::http::ProblemKind;
 use carillon_store::api_keys::{ApiKeyInfo, Role};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -14,8 +13,7 @@ use uuid::Uuid;
 use super::{
     Dashboard,
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    sign_in::forged,
+    session::SignedIn,
 };
 use crate::{
     error::ApiError,
@@ -47,7 +45,7 @@ pub(crate) async fn list(
     asked: Result<Query<Asked>, ApiError>,
 ) -> Result<Response, PageError> {
     let Asked { revoked } = asked?.0;
-    check_admin(&signed_in)?;
+    signed_in.check_role(Role::Admin)?;
     let keys = dashboard.gateway.store.api_keys();
     let keys = keys.list(signed_in.caller.tenant()).await?;
     let is_revoked = |key: &&ApiKeyInfo| Some(key.id) == revoked && key.revoked_at.is_some();
@@ -72,25 +70,12 @@ pub(crate) async fn revoke(
     OriginalUri(uri): OriginalUri,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_admin(&signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Admin)?;
     let id = id?.0;
     let keys = dashboard.gateway.store.api_keys();
     if !keys.revoke_as(&signed_in.caller.0, id, uri.path()).await? {
         return Err(ApiError::not_found("API key that is in force").into());
     }
     Ok(Redirect::to(&format!("/keys?revoked={id}")).into_response())
-}
-
-fn check_admin(signed_in: &SignedIn) -> Result<(), PageError> {
-    if signed_in.role() >= Role::Admin {
-        return Ok(());
-    }
-    let text = format!(
-        "this needs the role admin; the key has the role {}",
-        signed_in.role()
-    );
-    Err(ApiError::new(ProblemKind::Forbidden, text).into())
 }

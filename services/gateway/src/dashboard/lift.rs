@@ -7,17 +7,11 @@ use axum::{
 };
 use carillon_domain::UserId;
 use carillon_runtime::http::Path;
+use carillon_store::api_keys::Role;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{
-    Dashboard,
-    page::PageError,
-    session::{SignedIn, same},
-    settle::check_role,
-    sign_in::forged,
-    user::contacts,
-};
+use super::{Dashboard, page::PageError, session::SignedIn, user::contacts};
 use crate::error::ApiError;
 
 /// The form. Addresses are masked on the page, so it names one by its place, and the masked address shows that the place is
@@ -36,10 +30,8 @@ pub(crate) async fn lift(
     Path(id): Path<String>,
     Form(confirmed): Form<Confirmed>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_role(&signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let (store, who) = (&dashboard.gateway.store, &signed_in.caller.0);
     let id = UserId::from(id);
     let user = store.users().get(&who.tenant, &id).await?;

@@ -7,12 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{
-    Dashboard,
-    page::PageError,
-    session::{SignedIn, same},
-    sign_in::{forged, local},
-};
+use super::{Dashboard, page::PageError, session::SignedIn, sign_in::local};
 use crate::privacy::Sight;
 
 #[derive(Deserialize)]
@@ -27,9 +22,7 @@ pub(crate) async fn reveal(
     signed_in: SignedIn,
     Form(asked): Form<Asked>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &asked.csrf) {
-        return Err(forged());
-    }
+    signed_in.check_form(&asked.csrf)?;
     let page = local(&asked.page);
     Sight::reveal(&dashboard.gateway, &signed_in.caller, page).await?;
     dashboard.sessions.reveal(&signed_in.token, page);

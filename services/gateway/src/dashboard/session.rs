@@ -11,7 +11,7 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use carillon_domain::{Timestamp, clock::SharedClock};
-use carillon_runtime::{Secret, config::HttpUrl};
+use carillon_runtime::{Secret, config::HttpUrl, http::ProblemKind};
 use carillon_store::api_keys::Role;
 use parking_lot::Mutex;
 use rand::Rng as _;
@@ -24,7 +24,12 @@ use super::{
     Dashboard,
     page::{Frame, NavSection, PageError},
 };
-use crate::{auth::Caller, limits::Slot, privacy::Sight};
+use crate::{
+    auth::{Caller, check_role},
+    error::ApiError,
+    limits::Slot,
+    privacy::Sight,
+};
 
 /// The name of the session's cookie.
 const COOKIE: &str = "carillon_session";
@@ -160,6 +165,15 @@ pub(crate) fn random_token() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// The refusal of a form whose token is not the expected one.
+pub(super) fn forged() -> PageError {
+    ApiError::new(
+        ProblemKind::Forbidden,
+        "the form is too old, or came from another site; go back, load the page again and repeat",
+    )
+    .into()
+}
+
 /// Compares in constant time.
 pub(crate) fn same(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
@@ -202,6 +216,20 @@ impl SignedIn {
     /// The key's role.
     pub(crate) fn role(&self) -> Role {
         self.caller.0.role
+    }
+
+    /// Refuses keys whose role does not include the needed one.
+    pub(crate) fn check_role(&self, needed: Role) -> Result<(), PageError> {
+        Ok(check_role(&self.caller.0, needed)?)
+    }
+
+    /// Refuses a form that does not come from a page of this session.
+    pub(crate) fn check_form(&self, csrf: &str) -> Result<(), PageError> {
+        if same(&self.csrf, csrf) {
+            Ok(())
+        } else {
+            Err(forged())
+        }
     }
 
     /// The frame around a page of this section.

@@ -6,7 +6,6 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Redirect, Response},
 };
-use carillon_runtime::http::ProblemKind;
 use carillon_store::{api_keys::Role, dead_letter_jobs::JobKind};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -15,8 +14,7 @@ use super::{
     Dashboard,
     chosen::{Chosen, wrong},
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    sign_in::forged,
+    session::SignedIn,
 };
 use crate::{
     error::ApiError,
@@ -75,7 +73,7 @@ async fn show(
     chosen: Chosen,
     kind: JobKind,
 ) -> Result<Response, PageError> {
-    check_role(signed_in)?;
+    signed_in.check_role(Role::Operator)?;
     let (gateway, tenant) = (&dashboard.gateway, signed_in.caller.tenant());
     let settling = chosen.body()?.checked(kind)?;
     let settling = settling.without_ignored(gateway, tenant).await?;
@@ -148,10 +146,8 @@ async fn confirm(
     confirmed: Confirmed,
     kind: JobKind,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &confirmed.csrf) {
-        return Err(forged());
-    }
-    check_role(signed_in)?;
+    signed_in.check_form(&confirmed.csrf)?;
+    signed_in.check_role(Role::Operator)?;
     let chosen = Chosen {
         id: confirmed.id,
         fingerprint: confirmed.fingerprint,
@@ -182,16 +178,4 @@ async fn confirm(
     let settling = settling.without_ignored(&dashboard.gateway, &who.tenant).await?;
     letters::create(&dashboard.gateway, who, sight, settling, confirmed.job).await?;
     Ok(Redirect::to(&format!("/dlq/jobs/{}", confirmed.job)).into_response())
-}
-
-/// Refuses viewers.
-pub(super) fn check_role(signed_in: &SignedIn) -> Result<(), PageError> {
-    if signed_in.role() >= Role::Operator {
-        return Ok(());
-    }
-    let text = format!(
-        "this needs the role operator; the key has the role {}",
-        signed_in.role()
-    );
-    Err(ApiError::new(ProblemKind::Forbidden, text).into())
 }

@@ -8,13 +8,13 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::cookie::CookieJar;
-use carillon_runtime::{Secret, http::ProblemKind};
+use carillon_runtime::Secret;
 use serde::Deserialize;
 
 use super::{
     Dashboard,
     page::{Frame, PageError, render},
-    session::{SignedIn, cookie, random_token, same, session_cookie},
+    session::{SignedIn, cookie, forged, random_token, same, session_cookie},
 };
 use crate::{error::ApiError, input::Query};
 
@@ -112,20 +112,10 @@ pub(crate) async fn leave(
     jar: CookieJar,
     Form(leave): Form<Leave>,
 ) -> Result<Response, PageError> {
-    if !same(&signed_in.csrf, &leave.csrf) {
-        return Err(forged());
-    }
+    signed_in.check_form(&leave.csrf)?;
     dashboard.sessions.close(&signed_in.token);
     let jar = jar.remove(session_cookie(&dashboard, String::new()));
     Ok((jar, Redirect::to("/sign-in")).into_response())
-}
-
-pub(super) fn forged() -> PageError {
-    ApiError::new(
-        ProblemKind::Forbidden,
-        "the form is too old, or came from another site; go back, load the page again and repeat",
-    )
-    .into()
 }
 
 #[cfg(test)]

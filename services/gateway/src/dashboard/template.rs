@@ -19,8 +19,7 @@ use super::{
     Dashboard,
     api::{Answered, Call, Refused, call},
     page::{Frame, NavSection, PageError, render},
-    session::{SignedIn, same},
-    sign_in::forged,
+    session::SignedIn,
     templates,
 };
 use crate::{error::ApiError, input::Query};
@@ -209,14 +208,6 @@ fn fields(id: &str, parts: &Parts) -> Vec<Part> {
         .collect()
 }
 
-fn check(signed_in: &SignedIn, csrf: &str) -> Result<(), PageError> {
-    if same(&signed_in.csrf, csrf) {
-        Ok(())
-    } else {
-        Err(forged())
-    }
-}
-
 async fn read(
     dashboard: &Dashboard,
     signed_in: &SignedIn,
@@ -281,7 +272,7 @@ pub(crate) async fn save(
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     let written = Written::of(fields);
-    check(&signed_in, &written.csrf)?;
+    signed_in.check_form(&written.csrf)?;
     let routes = Routes::new(&group, &name, written.locale);
     let asked = Call {
         method: Method::PUT,
@@ -373,7 +364,7 @@ async fn press(
     pressed: Pressed,
 ) -> Result<Response, PageError> {
     let written = Written::of(fields);
-    check(signed_in, &written.csrf)?;
+    signed_in.check_form(&written.csrf)?;
     let routes = Routes::new(group, name, written.locale);
     let asked = Call {
         method: pressed.method,

@@ -65,7 +65,7 @@ impl Drop for Place {
     }
 }
 
-/// Counts one less, and forgets what is not counted any more.
+/// Lowers the count of a key by one, and removes a count of zero.
 fn less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, of: &K) {
     if let Some(count) = counts.get_mut(of) {
         *count -= 1;

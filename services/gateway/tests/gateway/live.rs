@@ -80,7 +80,7 @@ impl Listening {
         assert_eq!(self.next().await.as_deref(), Some(event));
     }
 
-    /// Waits for the end, whatever comes before it.
+    /// Reads events until the stream ends.
     async fn end(&mut self) {
         while self.next().await.is_some() {}
     }

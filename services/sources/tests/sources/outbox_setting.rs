@@ -179,7 +179,7 @@ impl Setting {
             table: table.parse().unwrap(),
             gateway: self.gateway.url.clone(),
             api_key: Secret::from("key"),
-            // So long that only a notification explains a row that is posted.
+            // Longer than any test, so that only a notification can cause a post.
             poll: Duration::from_mins(10),
             lease: Duration::from_mins(1),
         }

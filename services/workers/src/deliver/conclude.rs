@@ -153,8 +153,8 @@ impl Deliver {
         })
     }
 
-    /// A receipt may have proven an attempt while it was under way: the proof is its outcome, and the message is not sent again, whatever
-    /// the worker knows of it.
+    /// Gives attempts that a receipt has proven the proof as their outcome. The receipt came while the attempt was under way. The
+    /// message is then not sent again, even if the provider's answer was lost.
     async fn adopt_proofs(&self, group: &mut [EndedAttempt]) {
         let is_sent = |conclusion: &Conclusion| matches!(conclusion.verdict, Consequence::Sent { .. });
         let unsent = group.iter().filter(|ended| !is_sent(&ended.concluded));
